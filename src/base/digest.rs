@@ -1,0 +1,130 @@
+//! BLAKE3 digests, the names by which the store knows content.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The BLAKE3 digest of some bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of one run of bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// All 64 hexadecimal digits, the form used for file names.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.to_string()
+    }
+
+    /// The first twelve digits, enough for a person to tell two digests apart.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.hex().chars().take(12).collect()
+    }
+}
+
+/// Digests a sequence of named fields. Names and values carry their length, so that no two sequences share an encoding.
+#[derive(Default)]
+pub struct FieldHasher(blake3::Hasher);
+
+impl FieldHasher {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        for bytes in [name.as_bytes(), value] {
+            self.0.update(&(bytes.len() as u64).to_le_bytes());
+            self.0.update(bytes);
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+/// Digests a stream of bytes, such as a file too large to hold.
+#[derive(Default)]
+pub struct StreamHasher(blake3::Hasher);
+
+impl StreamHasher {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(bytes);
+        self
+    }
+
+    #[must_use]
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blake3:{}", self.short())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| ParseDigestError(text.to_owned()))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The text is not 64 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a digest of 64 hexadecimal digits, found `{0}`")]
+pub struct ParseDigestError(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_survives_its_text() {
+        let digest = Digest::of(b"regimen");
+        assert_eq!(digest.hex().parse::<Digest>().unwrap(), digest);
+        assert!("beef".parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn moving_bytes_between_fields_changes_the_digest() {
+        let one = FieldHasher::new().field("a", b"bc").finish();
+        let other = FieldHasher::new().field("ab", b"c").finish();
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,11 @@
+//! The ground floor: values that both wings of the house share, and that know nothing of it.
+
+pub mod diagnostic;
+pub mod digest;
+pub mod predicate;
+pub mod reward;
+pub mod rng;
+pub mod schedule;
+pub mod span;
+pub mod suggest;
+pub mod units;

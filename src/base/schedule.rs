@@ -1,0 +1,92 @@
+//! Values that change over the steps of a training stage.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+/// How an argument develops: constant, along a curve, or one schedule and then another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Schedule<T> {
+    Constant(T),
+    /// From `from` to `to` along half a cosine, after a linear warm-up from nothing.
+    Cosine { from: T, to: T, warmup: u64 },
+    /// From `from` to `to` in a straight line, after a linear warm-up from nothing.
+    Linear { from: T, to: T, warmup: u64 },
+    /// `first` for `after` steps, and `next`, counted anew, from there.
+    Then { first: Box<Self>, next: Box<Self>, after: u64 },
+}
+
+impl<T> Schedule<T> {
+    /// The part in force at a step, with the step and the total counted from that part's start.
+    fn part(&self, step: u64, total: u64) -> (&Self, u64, u64) {
+        match self {
+            Self::Then { first, after, .. } if step < *after => first.part(step, total.min(*after)),
+            Self::Then { next, after, .. } => next.part(step - after, total.saturating_sub(*after)),
+            _ => (self, step, total),
+        }
+    }
+
+    /// The constant in force at a step; None where the schedule is a curve there.
+    #[must_use]
+    pub fn constant_at(&self, step: u64) -> Option<&T> {
+        match self.part(step, u64::MAX).0 {
+            Self::Constant(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl Schedule<f64> {
+    /// The value for step `step`, counted from nought, of `total`.
+    #[must_use]
+    pub fn at(&self, step: u64, total: u64) -> f64 {
+        let (part, step, total) = self.part(step, total);
+        let ramp = |warmup: u64| ((step + 1) as f64 / (warmup + 1) as f64).min(1.0);
+        let progress = |warmup: u64| {
+            let length = total.saturating_sub(warmup + 1).max(1);
+            (step.saturating_sub(warmup) as f64 / length as f64).min(1.0)
+        };
+        match part {
+            Self::Constant(value) => *value,
+            Self::Cosine { from, to, warmup } => {
+                ramp(*warmup) * (to + (from - to) * 0.5 * (1.0 + (PI * progress(*warmup)).cos()))
+            }
+            Self::Linear { from, to, warmup } => ramp(*warmup) * (from + (to - from) * progress(*warmup)),
+            Self::Then { .. } => unreachable!("`part` looks through phases"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cosine_starts_and_ends_where_it_says() {
+        let cosine = Schedule::Cosine { from: 1.0, to: 0.1, warmup: 0 };
+        assert_eq!(cosine.at(0, 11), 1.0);
+        assert!((cosine.at(5, 11) - 0.55).abs() < 1e-12);
+        assert!((cosine.at(10, 11) - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_warm_up_rises_to_the_start_of_the_curve() {
+        let linear = Schedule::Linear { from: 1.0, to: 0.0, warmup: 3 };
+        let values: Vec<f64> = (0..5).map(|step| linear.at(step, 8)).collect();
+        assert_eq!(values, [0.25, 0.5, 0.75, 1.0, 0.75]);
+    }
+
+    #[test]
+    fn the_next_phase_counts_anew() {
+        let phases = Schedule::Then {
+            first: Box::new(Schedule::Constant(2.0)),
+            next: Box::new(Schedule::Linear { from: 1.0, to: 0.0, warmup: 0 }),
+            after: 2,
+        };
+        let values: Vec<f64> = (0..5).map(|step| phases.at(step, 5)).collect();
+        assert_eq!(values, [2.0, 2.0, 1.0, 0.5, 0.0]);
+        assert_eq!(phases.constant_at(1), Some(&2.0));
+        assert_eq!(phases.constant_at(3), None);
+    }
+}

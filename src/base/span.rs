@@ -1,0 +1,106 @@
+//! Places in source texts.
+
+use std::{path::Path, path::PathBuf};
+
+use serde::Serialize;
+
+/// Which text a span points into: its position in [`Sources`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// A range of bytes in one source text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    pub source: SourceId,
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    #[must_use]
+    pub fn new(source: SourceId, start: usize, end: usize) -> Self {
+        Self { source, start: start as u32, end: end as u32 }
+    }
+
+    /// The smallest span that covers both; both must lie in one source.
+    #[must_use]
+    pub fn to(self, other: Self) -> Self {
+        Self { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+/// One text: where it came from, and what it says.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// Every text that a compilation has read, recipe files and library alike.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(Vec<Source>);
+
+impl Sources {
+    pub fn add(&mut self, path: impl AsRef<Path>, text: impl Into<String>) -> SourceId {
+        self.0.push(Source { path: path.as_ref().to_owned(), text: text.into() });
+        SourceId((self.0.len() - 1) as u32)
+    }
+
+    #[must_use]
+    pub fn get(&self, id: SourceId) -> Option<&Source> {
+        self.0.get(id.0 as usize)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
+        self.0.iter().enumerate().map(|(index, source)| (SourceId(index as u32), source))
+    }
+
+    /// The text under a span, empty where the span lies outside its source.
+    #[must_use]
+    pub fn slice(&self, span: Span) -> &str {
+        self.get(span.source).and_then(|it| it.text.get(span.start as usize..span.end as usize)).unwrap_or_default()
+    }
+
+    /// Where a span starts and ends, as a person counts.
+    #[must_use]
+    pub fn place(&self, span: Span) -> Option<Place> {
+        let source = self.get(span.source)?;
+        let (line, column) = position(&source.text, span.start as usize);
+        let (end_line, end_column) = position(&source.text, span.end as usize);
+        Some(Place { file: source.path.display().to_string(), line, column, end_line, end_column })
+    }
+}
+
+/// A span as a person counts: lines and columns from one, columns in characters, the end past the last character.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub end_line: usize,
+    pub end_column: usize,
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    let before = text.get(..offset).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        let mut sources = Sources::default();
+        let id = sources.add("a.rgm", "x\nß = y\n");
+        let place = sources.place(Span::new(id, 7, 8)).unwrap();
+        assert_eq!((place.line, place.column, place.end_column), (2, 5, 6));
+    }
+}

@@ -1,0 +1,96 @@
+//! What a stage is handed: arguments, the folders of its input artifacts, and a folder to fill.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// All that one step sees of the world.
+pub struct Context {
+    /// The arguments, each in base units, defaults filled in.
+    pub arguments: Value,
+    /// The folders of the input artifacts by port, in order; a port that takes one artifact holds one.
+    pub inputs: BTreeMap<String, Vec<PathBuf>>,
+    /// The files that arguments of type `path` name.
+    pub files: BTreeMap<String, PathBuf>,
+    /// The folder to fill: it is empty, and becomes the artifact when the stage returns.
+    pub out: PathBuf,
+    /// Threads to compute with. No result depends on them.
+    pub pool: Arc<rayon::ThreadPool>,
+    /// Set when the person wants the run to stop.
+    pub cancelled: Arc<AtomicBool>,
+    /// Told how far the step is, with its metrics.
+    pub progress: Box<dyn Fn(Progress) + Send + Sync>,
+}
+
+/// How far a step is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
+    /// What is counted: "steps", "rows".
+    pub unit: &'static str,
+    /// Named figures of the moment, such as `loss` or `reward`.
+    pub metrics: Vec<(&'static str, f64)>,
+}
+
+impl Context {
+    /// The arguments as the stage's own struct, which should deny unknown fields.
+    pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, StageError> {
+        T::deserialize(&self.arguments).map_err(|error| StageError::Arguments(error.to_string()))
+    }
+
+    /// The one artifact of a port.
+    pub fn input(&self, port: &str) -> Result<&Path, StageError> {
+        self.optional_input(port).ok_or_else(|| StageError::Arguments(format!("the input `{port}` is missing")))
+    }
+
+    /// The artifact of a port that may be left out.
+    #[must_use]
+    pub fn optional_input(&self, port: &str) -> Option<&Path> {
+        self.inputs.get(port)?.first().map(PathBuf::as_path)
+    }
+
+    /// Every artifact of a port.
+    #[must_use]
+    pub fn inputs(&self, port: &str) -> &[PathBuf] {
+        self.inputs.get(port).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The file that a `path` argument names.
+    pub fn file(&self, argument: &str) -> Result<&Path, StageError> {
+        let file = self.files.get(argument).map(PathBuf::as_path);
+        file.ok_or_else(|| StageError::Arguments(format!("the file `{argument}` is missing")))
+    }
+
+    pub fn progress(&self, progress: Progress) {
+        (self.progress)(progress);
+    }
+
+    /// An error when the person wants to stop; long loops ask between their steps.
+    pub fn check_cancelled(&self) -> Result<(), StageError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(StageError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error("{0}")]
+    Arguments(String),
+    #[error("{0}")]
+    Data(String),
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("interrupted")]
+    Cancelled,
+}

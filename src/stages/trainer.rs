@@ -1,0 +1,73 @@
+//! One optimiser step, shared by every stage that trains: gradients over parts, clipping, AdamW, router balancing.
+
+use rayon::ThreadPool;
+
+use crate::{
+    model::{AdamW, AdamWSettings, ModelError, PartLoss, Transformer, gradients},
+    stages::StageError,
+};
+
+/// What stays the same from step to step.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub beta2: f64,
+    pub weight_decay: f64,
+    /// The largest gradient norm that passes unscaled; nought switches clipping off.
+    pub clip: f64,
+    /// How far a router's correction bias moves after a step (gamma in DeepSeek-V3, section 2.1.2).
+    pub bias_speed: f64,
+}
+
+/// A model in training, with its optimiser.
+pub struct Trainer {
+    pub model: Transformer,
+    optimizer: AdamW,
+    settings: Settings,
+}
+
+/// What one step did.
+pub struct Update {
+    pub loss: f64,
+    pub gradient_norm: f64,
+    /// The busiest expert's load over the mean load, the worst of all layers; one is perfect balance.
+    pub imbalance: f64,
+}
+
+impl Trainer {
+    pub fn new(model: Transformer, settings: Settings) -> Result<Self, StageError> {
+        let adamw = AdamWSettings { beta2: settings.beta2, weight_decay: settings.weight_decay, ..Default::default() };
+        let optimizer = AdamW::new(&model, adamw)?;
+        Ok(Self { model, optimizer, settings })
+    }
+
+    /// Takes one step. The losses of the parts are summed as they are, so each part weighs its own share.
+    pub fn step<P: Sync>(
+        &mut self,
+        pool: &ThreadPool,
+        lr: f64,
+        parts: &[P],
+        loss: impl Fn(&Transformer, &P) -> Result<PartLoss, ModelError> + Sync,
+    ) -> Result<Update, StageError> {
+        let model = &self.model;
+        let mut gradients = gradients(model, pool, parts, |part| loss(model, part))?;
+        let gradient_norm =
+            if self.settings.clip > 0.0 { gradients.clip(self.settings.clip) } else { gradients.norm() };
+        let loss = gradients.losses.iter().map(|it| f64::from(*it)).sum::<f64>();
+        if !loss.is_finite() || !gradient_norm.is_finite() {
+            return Err(StageError::Data(format!(
+                "training diverged: the loss is {loss} and the gradient norm {gradient_norm}; lower `lr` or `clip`"
+            )));
+        }
+        self.optimizer.step(&self.model, &gradients, lr, pool)?;
+        self.model.update_router_bias(&gradients.loads, self.settings.bias_speed as f32)?;
+        Ok(Update { loss, gradient_norm, imbalance: imbalance(&gradients.loads) })
+    }
+}
+
+fn imbalance(loads: &[Vec<u64>]) -> f64 {
+    let ratio = |layer: &Vec<u64>| {
+        let mean = layer.iter().sum::<u64>() as f64 / layer.len().max(1) as f64;
+        layer.iter().max().map_or(1.0, |most| *most as f64 / mean.max(1.0))
+    };
+    loads.iter().map(ratio).fold(1.0, f64::max)
+}
