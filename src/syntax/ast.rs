@@ -141,25 +141,58 @@ pub enum ExprKind {
     Float(f64),
     Text(String),
     /// `20M tokens`: the number with its suffix applied, and the word that follows it.
-    Amount { value: f64, unit: Name },
+    Amount {
+        value: f64,
+        unit: Name,
+    },
     Name(String),
     List(Vec<Expr>),
     /// `grpo(base, lr = 3e-6, seed)`, with `merge.linear(..)` as a field of `merge` that is called.
-    Call { callee: Box<Expr>, arguments: Vec<Argument> },
+    Call {
+        callee: Box<Expr>,
+        arguments: Vec<Argument>,
+    },
     /// `scores.pass1`
-    Field { of: Box<Expr>, name: Name },
+    Field {
+        of: Box<Expr>,
+        name: Name,
+    },
     /// `scores[r1]`
-    Index { of: Box<Expr>, index: Box<Expr> },
-    Unary { op: UnaryOp, operand: Box<Expr> },
-    Binary { op: BinaryOp, left: Box<Expr>, right: Box<Expr> },
+    Index {
+        of: Box<Expr>,
+        index: Box<Expr>,
+    },
+    Unary {
+        op: UnaryOp,
+        operand: Box<Expr>,
+    },
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// `5e-5 to 5e-6`, the first argument of a curve.
-    Range { from: Box<Expr>, to: Box<Expr> },
+    Range {
+        from: Box<Expr>,
+        to: Box<Expr>,
+    },
     /// `A then B after 300 steps`
-    Then { first: Box<Expr>, next: Box<Expr>, after: Box<Expr> },
+    Then {
+        first: Box<Expr>,
+        next: Box<Expr>,
+        after: Box<Expr>,
+    },
     /// `if scale == "quick" { 5 steps } else { 120 steps }`, decided when the plan is made.
-    If { condition: Box<Expr>, then: Box<Expr>, otherwise: Box<Expr> },
+    If {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
     /// `for m in [zero, r1], s in [1, 2] { eval(m, test, seed = s) }`
-    For { clauses: Vec<(Name, Expr)>, body: Box<Expr> },
+    For {
+        clauses: Vec<(Name, Expr)>,
+        body: Box<Expr>,
+    },
     /// Something that could not be parsed and has been complained of.
     Missing,
 }

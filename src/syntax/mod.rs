@@ -1,0 +1,22 @@
+//! From text to syntax tree: `parse` never fails, it complains and goes on.
+
+pub mod ast;
+mod chunks;
+mod complaints;
+mod docs;
+mod grammar;
+mod hints;
+mod lower;
+mod parse;
+mod tokens;
+
+pub use parse::parse;
+
+/// The words that no value, parameter or stage can have for a name.
+pub const RESERVED: [&str; 17] = [
+    "and", "as", "else", "false", "for", "if", "in", "input", "not", "or", "output", "param", "require", "stage",
+    "then", "true", "use",
+];
+
+/// The words that start an item.
+pub const ITEM_WORDS: [&str; 6] = ["use", "param", "input", "stage", "require", "output"];

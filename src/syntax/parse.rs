@@ -1,0 +1,188 @@
+//! Parses a text item by item, so that every mistake is seen and the items around it are kept.
+
+use std::ops::Range;
+
+use crate::{
+    base::{
+        diagnostic::{Diagnostic, Diagnostics},
+        span::{SourceId, Span},
+    },
+    syntax::{
+        ast::{Binding, Expr, ExprKind, File, Item, Name, StageBody},
+        chunks::{Chunk, DEEPEST, Reader},
+        complaints::Place,
+        docs,
+        grammar::{self, Rule},
+        lower::Lower,
+        tokens::Kind,
+    },
+};
+
+/// The tree of a recipe and all that is wrong with its form. Broken items keep their names, so that uses of them are
+/// not complained of again.
+#[must_use]
+pub fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
+    let mut parser = Parser { source, reader: Reader::new(text), diagnostics: Diagnostics::default() };
+    let items = parser.items(0..parser.reader.tokens.len());
+    let first_has_docs = || !matches!(items.first(), None | Some(Item::Use(_) | Item::Require(_) | Item::Output(_)));
+    (File { docs: docs::head(text, first_has_docs), items }, parser.diagnostics.sorted())
+}
+
+struct Parser<'a> {
+    source: SourceId,
+    reader: Reader<'a>,
+    diagnostics: Diagnostics,
+}
+
+impl Parser<'_> {
+    fn items(&mut self, tokens: Range<usize>) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut at = tokens.start;
+        while let Some(mut chunk) = self.reader.next_chunk(at..tokens.end) {
+            if chunk.cut.is_some() && !chunk.open.is_empty() {
+                chunk = self.reader.shortened(&chunk);
+            }
+            let (item, end) = self.item(chunk);
+            items.extend(item);
+            at = end;
+        }
+        items
+    }
+
+    /// The item of a chunk, and where the next may start.
+    fn item(&mut self, chunk: Chunk) -> (Option<Item>, usize) {
+        if let Some(at) = chunk.too_deep {
+            let span = self.token_span(at);
+            self.diagnostics.push(
+                Diagnostic::error(span, format!("brackets nest more than {DEEPEST} deep"))
+                    .hint("give the inner parts names of their own"),
+            );
+            return (self.declared(&chunk), chunk.tokens.end);
+        }
+        if self.reader.tokens.get(chunk.tokens.start).is_some_and(|it| it.is_word("stage")) {
+            return (self.stage(&chunk), chunk.tokens.end);
+        }
+        let bytes = self.reader.bytes(chunk.tokens.clone());
+        let text = self.reader.text.get(bytes.clone()).unwrap_or_default();
+        match grammar::parse(Rule::one_item, text) {
+            Ok(node) => {
+                let mut lower = Lower::new(self.source, self.reader.text, bytes.start, &mut self.diagnostics);
+                (node.and_then(|it| lower.item(&it)), chunk.tokens.end)
+            }
+            // The brackets balance, but only by taking in what looks like another item.
+            Err(_) if chunk.cut.is_some() => self.item(self.reader.shortened(&chunk)),
+            Err(error) => {
+                let place = Place::new(self.source, &self.reader, &chunk, bytes.start, &error);
+                self.diagnostics.push(place.complaint());
+                (self.declared(&chunk), chunk.tokens.end)
+            }
+        }
+    }
+
+    /// A stage: its head by the grammar, then the items of its body one by one.
+    fn stage(&mut self, chunk: &Chunk) -> Option<Item> {
+        let brace = self.reader.body(chunk.tokens.clone());
+        let closing = brace.and_then(|it| self.reader.closing(it, chunk.tokens.end));
+        let head_end = brace.unwrap_or(chunk.tokens.end);
+        let head = Chunk {
+            tokens: chunk.tokens.start..head_end,
+            cut: None,
+            open: chunk.open.iter().copied().filter(|it| *it < head_end).collect(),
+            too_deep: None,
+        };
+        let bytes = self.reader.bytes(head.tokens.clone());
+        let text = self.reader.text.get(bytes.clone()).unwrap_or_default();
+        let stage = match grammar::parse(Rule::one_stage, text) {
+            Ok(node) => {
+                let mut lower = Lower::new(self.source, self.reader.text, bytes.start, &mut self.diagnostics);
+                node.map(|it| lower.stage_head(&it))
+            }
+            Err(error) => {
+                let place = Place::new(self.source, &self.reader, &head, bytes.start, &error);
+                self.diagnostics.push(place.complaint());
+                None
+            }
+        };
+        let body = brace.map(|it| self.items(it + 1..closing.unwrap_or(chunk.tokens.end)));
+        self.check_ends(chunk, brace, closing);
+        let Some((mut stage, builtin)) = stage else { return self.declared(&head) };
+        let whole = self.reader.bytes(chunk.tokens.clone());
+        stage.span = Span::new(self.source, whole.start, whole.end);
+        let head_span = Span::new(self.source, bytes.start, bytes.end);
+        stage.body = match (builtin, body) {
+            (Some(builtin), None) => builtin,
+            (None, Some(items)) => StageBody::Items(items),
+            (None, None) => {
+                let end = Span::new(self.source, bytes.end, bytes.end);
+                self.diagnostics.push(
+                    Diagnostic::error(end, "expected `{` or `= builtin`, found the end of the line")
+                        .hint("a stage has a body, `{ .. }`, or is built in, `= builtin`"),
+                );
+                StageBody::Items(Vec::new())
+            }
+            (Some(_), Some(items)) => {
+                self.diagnostics.push(
+                    Diagnostic::error(head_span, "a built-in stage cannot have a body")
+                        .hint("remove `= builtin` or the body"),
+                );
+                StageBody::Items(items)
+            }
+        };
+        Some(Item::Stage(stage))
+    }
+
+    /// A body must be closed, and nothing may follow it on its line.
+    fn check_ends(&mut self, chunk: &Chunk, brace: Option<usize>, closing: Option<usize>) {
+        match (brace, closing) {
+            (Some(brace), None) => {
+                let span = self.token_span(brace);
+                self.diagnostics.push(
+                    Diagnostic::error(span, "this `{` is never closed").hint("add `}` after the stage's last item"),
+                );
+            }
+            (_, Some(closing)) => {
+                let rest = self.reader.speaking(closing + 1..chunk.tokens.end).next();
+                if let Some(token) = rest.and_then(|at| self.reader.tokens.get(at)) {
+                    let message = format!("expected a new line, found `{}`", token.text);
+                    let span = Span::new(self.source, token.start, token.end);
+                    self.diagnostics.push(Diagnostic::error(span, message).hint("items stand on lines of their own"));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// What a broken item declares as far as it can be read.
+    fn declared(&mut self, chunk: &Chunk) -> Option<Item> {
+        let bytes = self.reader.bytes(chunk.tokens.clone());
+        if chunk.too_deep.is_none()
+            && let Ok(Some(node)) = grammar::parse(Rule::one_head, self.reader.text.get(bytes.clone())?)
+        {
+            return Lower::new(self.source, self.reader.text, bytes.start, &mut self.diagnostics).declared(&node);
+        }
+        let mut speaking = self.reader.speaking(chunk.tokens.clone()).filter_map(|at| self.reader.tokens.get(at));
+        let first = speaking.next()?;
+        let (name, binds) = match speaking.next() {
+            Some(second) if first.is_item_word() => (second, first.text == "stage"),
+            Some(second) => (first, second.is_symbol("=") || second.is_symbol(":=") || second.is_symbol("==")),
+            None => return None,
+        };
+        if !binds || name.kind != Kind::Word || name.is_reserved() {
+            return None;
+        }
+        let span = Span::new(self.source, bytes.start, bytes.end);
+        let value = Expr { kind: ExprKind::Missing, span };
+        let name = Name { text: name.text.to_owned(), span: Span::new(self.source, name.start, name.end) };
+        Some(Item::Binding(Binding {
+            docs: docs::above(self.reader.text, bytes.start),
+            name,
+            value,
+            label: None,
+            span,
+        }))
+    }
+
+    fn token_span(&self, at: usize) -> Span {
+        self.reader.tokens.get(at).map_or_else(Span::default, |it| Span::new(self.source, it.start, it.end))
+    }
+}
