@@ -1,0 +1,90 @@
+//! The store: what every finished step made, kept by content as plain files that outlive any process.
+//!
+//! Truth is `objects/<aa>/<digest>/` (artifacts) and `records/<key>.json` (which step made which). Both are written in
+//! `scratch/`, synced, and renamed into place, so each is there whole or not at all. A step is done when its record is.
+//! `index/` is derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own half-way states.
+
+mod claim;
+mod durable;
+mod error;
+mod folder;
+mod history;
+mod index;
+mod object;
+mod record;
+mod runs;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+pub use self::{
+    claim::{Claim, Claimed, Facts, Holder},
+    error::StoreError,
+    folder::{Folder, Listed, digest_file, digest_folder},
+    history::{History, Past, Records},
+    index::{Index, Indexed},
+    object::Damage,
+    record::{FORMAT, Record},
+    runs::RunLog,
+};
+use crate::base::digest::Digest;
+
+/// A store in a folder. Opening one touches no file; the folder comes into being with the first step that runs.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The folder used where the person names none.
+    pub const DEFAULT: &'static str = ".regimen";
+
+    #[must_use]
+    pub fn open(root: impl AsRef<Path>) -> Self {
+        Self { root: root.as_ref().to_owned() }
+    }
+
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the artifact of that digest is, or would be.
+    #[must_use]
+    pub fn object(&self, digest: &Digest) -> PathBuf {
+        let name = digest.hex();
+        let (shelf, _) = name.split_at(2);
+        self.root.join("objects").join(shelf).join(&name)
+    }
+
+    /// Where a step may keep states to go on from, under its own key.
+    #[must_use]
+    pub fn checkpoints(&self, key: &Digest) -> PathBuf {
+        self.root.join("checkpoints").join(key.hex())
+    }
+
+    fn record_file(&self, key: &Digest) -> PathBuf {
+        self.root.join("records").join(format!("{key}.json"))
+    }
+
+    /// Makes the folders that writing needs, and clears what dead processes left half made.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn prepare(&self) -> Result<(), StoreError> {
+        let folders = ["objects", "records", "scratch", "locks", "runs"].map(|name| self.root.join(name));
+        if !folders.iter().all(|folder| folder.is_dir()) {
+            for folder in &folders {
+                fs::create_dir_all(folder).map_err(|error| StoreError::file(folder, error))?;
+            }
+            // The store is large and can be made again: version control should not see it.
+            let ignore = self.root.join(".gitignore");
+            fs::write(&ignore, "*\n").map_err(|error| StoreError::file(&ignore, error))?;
+            durable::sync_folder(&self.root)?;
+            self.root.parent().map_or(Ok(()), durable::sync_folder)?;
+        }
+        claim::sweep(self)
+    }
+}

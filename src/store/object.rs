@@ -1,0 +1,97 @@
+//! Objects: immutable folders named by the digest of what they hold.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{Folder, Record, Store, StoreError, durable};
+use crate::base::digest::Digest;
+
+/// How an object differs from what its name says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub digest: Digest,
+    /// The first file that is not as it was written; None where the folder as a whole is gone.
+    pub file: Option<String>,
+}
+
+impl Store {
+    /// Whether the object of a record is there with every file at its length. This reads no content.
+    #[must_use]
+    pub fn holds(&self, record: &Record) -> bool {
+        let object = self.object(&record.output);
+        let whole = |name: &str, bytes| fs::metadata(object.join(name)).is_ok_and(|it| it.len() == bytes);
+        !record.files.is_empty() && record.files.iter().all(|file| whole(&file.name, file.bytes))
+    }
+
+    /// Reads an object's content against its record.
+    #[must_use]
+    pub fn damage(&self, record: &Record) -> Option<Damage> {
+        let digest = record.output;
+        let found = match Folder::read(&self.object(&digest)) {
+            Ok(folder) if folder.digest() == digest => return None,
+            Ok(folder) => folder,
+            Err(_) => return Some(Damage { digest, file: None }),
+        };
+        let lost = record.files.iter().find(|file| !found.files.contains(file));
+        let added = found.files.iter().find(|file| !record.files.contains(file));
+        Some(Damage { digest, file: lost.or(added).map(|file| file.name.clone()) })
+    }
+
+    /// Moves a damaged object out of the way, so that its step counts as not done, and says where to.
+    ///
+    /// # Errors
+    /// Where it cannot be moved.
+    pub fn set_aside(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
+        let folder = self.root().join("damaged");
+        fs::create_dir_all(&folder).map_err(|error| StoreError::file(&folder, error))?;
+        let free = (0_u32..).map(|count| folder.join(format!("{digest}.{count}"))).find(|path| !path.exists());
+        let path = free.unwrap_or(folder);
+        durable::rename(&self.object(digest), &path)?;
+        Ok(path)
+    }
+
+    /// Takes a finished folder in: synced, made read-only, and renamed to the digest of its content.
+    pub(super) fn install(&self, out: &Path) -> Result<Folder, StoreError> {
+        let folder = Folder::read(out)?;
+        if folder.files.is_empty() {
+            return Err(StoreError::Nothing);
+        }
+        seal(out)?;
+        let object = self.object(&folder.digest());
+        if let Some(shelf) = object.parent() {
+            fs::create_dir_all(shelf).map_err(|error| StoreError::file(shelf, error))?;
+            durable::sync_folder(&self.root().join("objects"))?;
+        }
+        match fs::rename(out, &object) {
+            Ok(()) => object.parent().map_or(Ok(()), durable::sync_folder)?,
+            // Another step made the same bytes before. They are the same only as long as they are whole.
+            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+                if Folder::read(&object).ok().as_ref() != Some(&folder) {
+                    self.set_aside(&folder.digest())?;
+                    durable::rename(out, &object)?;
+                }
+            }
+            Err(error) => return Err(StoreError::file(&object, error)),
+        }
+        Ok(folder)
+    }
+}
+
+/// Makes a folder and all below it durable, and its files read-only.
+fn seal(folder: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).map_err(|error| StoreError::file(folder, error))? {
+        let path = entry.map_err(|error| StoreError::file(folder, error))?.path();
+        if path.is_dir() {
+            seal(&path)?;
+        } else {
+            durable::sync(&path)?;
+            let read_only = fs::Permissions::from_mode(0o444);
+            fs::set_permissions(&path, read_only).map_err(|error| StoreError::file(&path, error))?;
+        }
+    }
+    durable::sync_folder(folder)
+}

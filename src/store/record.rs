@@ -1,0 +1,67 @@
+//! A record says which step made which object, from what, and at what cost. It stands for itself.
+
+use std::{collections::BTreeMap, fs};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Listed, Store, StoreError, durable};
+use crate::base::digest::Digest;
+
+/// The version of the records' form; a record of another version counts as not there.
+pub const FORMAT: u32 = 1;
+
+/// What `records/<key>.json` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub format: u32,
+    pub key: Digest,
+    /// Everything that went into the key.
+    pub fields: Value,
+    pub stage: String,
+    /// The step's address in the recipe that made it, which is no part of the key.
+    pub address: String,
+    /// The digest of the object.
+    pub output: Digest,
+    pub bytes: u64,
+    pub files: Vec<Listed>,
+    pub seconds: f64,
+    /// Milliseconds since the epoch at which the step was done.
+    pub finished: u64,
+    pub run: String,
+    /// The last figures that the step told.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Store {
+    /// The record of a key. One that cannot be read, or that is not of this key, is none.
+    #[must_use]
+    pub fn record(&self, key: &Digest) -> Option<Record> {
+        let bytes = fs::read(self.record_file(key)).ok()?;
+        let record: Record = serde_json::from_slice(&bytes).ok()?;
+        (record.format == FORMAT && record.key == *key).then_some(record)
+    }
+
+    /// The record of a step that is done: its object is there as well, each file with its length.
+    #[must_use]
+    pub fn done(&self, key: &Digest) -> Option<Record> {
+        self.record(key).filter(|record| self.holds(record))
+    }
+
+    /// Every record that can be read, the newest first.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        let Ok(entries) = fs::read_dir(self.root().join("records")) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let keys = names.filter_map(|name| name.strip_suffix(".json")?.parse().ok());
+        let mut records: Vec<Record> = keys.filter_map(|key| self.record(&key)).collect();
+        records.sort_by_key(|record| (std::cmp::Reverse(record.finished), record.key));
+        records
+    }
+
+    pub(super) fn write_record(&self, record: &Record, scratch: &std::path::Path) -> Result<(), StoreError> {
+        let path = self.record_file(&record.key);
+        let bytes = serde_json::to_vec_pretty(record).map_err(|error| StoreError::file(&path, error.into()))?;
+        durable::write(&path, &bytes, scratch)
+    }
+}
