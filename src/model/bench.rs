@@ -1,0 +1,192 @@
+//! The work behind `regimen model bench`: how many tokens a second a model trains on or generates.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::config::Config;
+use super::error::ModelError;
+use super::gradients::{PartLoss, gradients};
+use super::optimizer::{AdamW, AdamWSettings};
+use super::packed::Packed;
+use super::sampler::{Prompt, Sampler, Sampling};
+use super::transformer::Transformer;
+use crate::base::rng::Stream;
+
+/// The most tokens of a part of a training step, unless one sequence is longer.
+const PART_TOKENS: usize = 1024;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Forward, backward and AdamW on a batch.
+    Train,
+    /// Completion of a batch of prompts.
+    Generate,
+}
+
+/// The sizes of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BenchSettings {
+    pub mode: Mode,
+    /// Sequences at a time.
+    pub batch: usize,
+    /// Tokens of a sequence, or of a prompt.
+    pub length: usize,
+    /// New tokens of a completion.
+    pub new: usize,
+    /// How often to measure, after a first time that does not count.
+    pub repeats: usize,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BenchReport {
+    /// Tokens trained on, or new tokens.
+    pub tokens_per_second: Spread,
+    /// The most memory that the process has held, in MiB.
+    pub peak_rss_mb: f64,
+    pub mode: Mode,
+    pub batch: usize,
+    pub length: usize,
+    pub new: usize,
+    pub threads: usize,
+    pub repeats: usize,
+    pub parameters: usize,
+}
+
+/// The spread of several measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+}
+
+/// Measures the model of a folder, or random weights for a configuration alone.
+pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<BenchReport, ModelError> {
+    let model = if source.join("model.safetensors").exists() || source.join("model.safetensors.index.json").exists() {
+        Transformer::load(source)?
+    } else {
+        Transformer::init(Config::read(source)?, 0)?
+    };
+    let parameters = model.config().parameters();
+    let rates = match settings.mode {
+        Mode::Train => train(model, settings, pool)?,
+        Mode::Generate => generate(&model, settings, pool)?,
+    };
+    Ok(BenchReport {
+        tokens_per_second: Spread::of(rates),
+        peak_rss_mb: peak_memory(),
+        mode: settings.mode,
+        batch: settings.batch,
+        length: settings.length,
+        new: settings.new,
+        threads: pool.current_num_threads(),
+        repeats: settings.repeats,
+        parameters,
+    })
+}
+
+fn train(
+    mut model: Transformer,
+    settings: &BenchSettings,
+    pool: &rayon::ThreadPool,
+) -> Result<Vec<f64>, ModelError> {
+    if settings.length < 2 {
+        let text = format!("expected sequences of at least 2 tokens to train on, found {}", settings.length);
+        return Err(ModelError::Batch(text));
+    }
+    let ids = random_ids(model.config(), settings);
+    let per_thread = settings.batch.div_ceil(pool.current_num_threads());
+    let per_part = (PART_TOKENS / settings.length).clamp(1, per_thread.max(1));
+    let parts: Vec<Packed> = ids.chunks(per_part).map(|ids| Packed::new(ids.iter().map(Vec::as_slice))).collect();
+    let targets = settings.batch * (settings.length - 1);
+    let mut optimizer = AdamW::new(&model, AdamWSettings::default());
+    let step = || {
+        let mut gradients = gradients(&model, pool, &parts, |packed| part_loss(&model, packed, targets))?;
+        gradients.clip(1.0);
+        optimizer.step(&model, &gradients, 1e-4, pool)?;
+        model.update_router_bias(&gradients.loads, 1e-3);
+        Ok(())
+    };
+    measure(settings.repeats, settings.batch * settings.length, step)
+}
+
+/// The share of a part in the mean loss over all next tokens.
+fn part_loss(model: &Transformer, packed: &Packed, targets: usize) -> Result<PartLoss, ModelError> {
+    let (mut rows, mut next) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    for length in &packed.lengths {
+        let end = start + length;
+        rows.extend((start..end - 1).map(|row| row as u32));
+        next.extend_from_slice(&packed.ids[start + 1..end]);
+        start = end;
+    }
+    let found = model.log_probs(packed, &rows, &next)?;
+    Ok(PartLoss { loss: found.log_probs.sum_all()?.affine(-1.0 / targets as f64, 0.0)?, loads: found.loads })
+}
+
+fn generate(model: &Transformer, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<Vec<f64>, ModelError> {
+    let sampler = Sampler::new(model)?;
+    let ids = random_ids(model.config(), settings).into_iter().zip(0..);
+    let prompts: Vec<Prompt> = ids.map(|(ids, row)| Prompt { ids, row, copies: 1 }).collect();
+    let sampling =
+        Sampling { temperature: 1.0, top_k: None, top_p: 1.0, max_new: settings.new, stop: Vec::new(), seed: 0 };
+    measure(settings.repeats, settings.batch * settings.new, || {
+        let _ = sampler.generate(pool, &prompts, &sampling);
+        Ok(())
+    })
+}
+
+fn random_ids(config: &Config, settings: &BenchSettings) -> Vec<Vec<u32>> {
+    let stream = Stream::new(0, "bench");
+    let vocab = config.vocab_size() as u64;
+    let row = |row: u64| (0..settings.length as u64).map(|at| stream.below(vocab, row, at) as u32).collect();
+    (0..settings.batch as u64).map(row).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time is what is measured, and goes into no artifact")]
+fn measure(
+    repeats: usize,
+    tokens: usize,
+    mut work: impl FnMut() -> Result<(), ModelError>,
+) -> Result<Vec<f64>, ModelError> {
+    work()?;
+    let rate = |_| {
+        let start = Instant::now();
+        work()?;
+        Ok(tokens as f64 / start.elapsed().as_secs_f64())
+    };
+    (0..repeats.max(1)).map(rate).collect()
+}
+
+impl Spread {
+    fn of(mut numbers: Vec<f64>) -> Self {
+        numbers.sort_by(f64::total_cmp);
+        let at = |place: usize| numbers.get(place).copied().unwrap_or_default();
+        let last = numbers.len().saturating_sub(1);
+        Self { min: at(0), median: f64::midpoint(at(last / 2), at(last.div_ceil(2))), max: at(last) }
+    }
+}
+
+/// The high-water mark of the process's memory in MiB; 0 where the system does not tell.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kibibytes.unwrap_or_default() / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(Spread::of(vec![4.0, 1.0, 3.0, 2.0]), Spread { min: 1.0, median: 2.5, max: 4.0 });
+        assert_eq!(Spread::of(vec![2.0, 1.0, 9.0]), Spread { min: 1.0, median: 2.0, max: 9.0 });
+    }
+}

@@ -1,0 +1,133 @@
+//! The configuration of Llama.
+
+use serde_json::{Value, json};
+
+use super::SpecialTokens;
+use super::fields::Fields;
+use super::rope::Rope;
+use crate::model::error::ModelError;
+
+/// The sizes and choices of a Llama model; the fields are named as in `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlamaConfig {
+    /// How many tokens there are.
+    pub vocab_size: usize,
+    /// The width of the residual stream.
+    pub hidden_size: usize,
+    /// The inner width of the feed-forward network.
+    pub intermediate_size: usize,
+    /// The number of layers.
+    pub num_hidden_layers: usize,
+    /// The number of heads of queries.
+    pub num_attention_heads: usize,
+    /// The number of heads of keys and values.
+    pub num_key_value_heads: usize,
+    /// The width of a head.
+    pub head_dim: usize,
+    /// The small number under the root of every normalisation.
+    pub rms_norm_eps: f64,
+    /// The standard deviation of fresh weights.
+    pub initializer_range: f64,
+    /// The longest sequence.
+    pub max_position_embeddings: usize,
+    /// Whether the output head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Positions.
+    pub rope: Rope,
+    /// The special tokens.
+    pub special_tokens: SpecialTokens,
+}
+
+impl LlamaConfig {
+    /// What attention scores are multiplied by.
+    #[must_use]
+    pub fn attention_scale(&self) -> f32 {
+        (self.head_dim as f64).powf(-0.5) as f32
+    }
+
+    pub(super) fn from_fields(fields: &Fields<'_>) -> Result<Self, ModelError> {
+        refuse_what_is_not_computed(fields)?;
+        fields.only("mlp_bias", &[json!(false)])?;
+        let hidden_size = fields.positive("hidden_size")?;
+        let num_attention_heads = fields.positive("num_attention_heads")?;
+        let config = Self {
+            vocab_size: fields.positive("vocab_size")?,
+            hidden_size,
+            intermediate_size: fields.positive("intermediate_size")?,
+            num_hidden_layers: fields.positive("num_hidden_layers")?,
+            num_attention_heads,
+            num_key_value_heads: fields.optional_size("num_key_value_heads")?.unwrap_or(num_attention_heads),
+            head_dim: fields.optional_size("head_dim")?.unwrap_or(hidden_size / num_attention_heads),
+            rms_norm_eps: fields.number("rms_norm_eps")?,
+            initializer_range: fields.optional_number("initializer_range")?.unwrap_or(0.02),
+            max_position_embeddings: fields.positive("max_position_embeddings")?,
+            tie_word_embeddings: fields.optional_flag("tie_word_embeddings")?.unwrap_or(false),
+            rope: Rope::from_fields(fields)?,
+            special_tokens: fields.special_tokens()?,
+        };
+        if config.num_key_value_heads == 0 || !num_attention_heads.is_multiple_of(config.num_key_value_heads) {
+            let text = format!(
+                "expected a divisor of `num_attention_heads` {num_attention_heads}, found {}",
+                config.num_key_value_heads
+            );
+            return Err(fields.error("num_key_value_heads", &text));
+        }
+        if config.head_dim == 0 || !config.head_dim.is_multiple_of(2) {
+            return Err(
+                fields.error("head_dim", &format!("expected an even number above 0, found {}", config.head_dim))
+            );
+        }
+        Ok(config)
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "attention_bias": false,
+            "attention_dropout": 0.0,
+            "bos_token_id": self.special_tokens.bos,
+            "eos_token_id": self.special_tokens.eos_to_json(),
+            "pad_token_id": self.special_tokens.pad,
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "hidden_size": self.hidden_size,
+            "initializer_range": self.initializer_range,
+            "intermediate_size": self.intermediate_size,
+            "max_position_embeddings": self.max_position_embeddings,
+            "mlp_bias": false,
+            "num_attention_heads": self.num_attention_heads,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_key_value_heads": self.num_key_value_heads,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_scaling": self.rope.scaling_to_json(),
+            "rope_theta": self.rope.theta,
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "torch_dtype": "float32",
+            "use_cache": true,
+            "vocab_size": self.vocab_size,
+        })
+    }
+}
+
+impl SpecialTokens {
+    /// One token, a list of several, or null: as the hub writes it.
+    #[must_use]
+    pub fn eos_to_json(&self) -> Value {
+        match self.eos.as_slice() {
+            [] => Value::Null,
+            [one] => json!(one),
+            several => json!(several),
+        }
+    }
+}
+
+/// Refuses the fields, common to both kinds of model, that would change the result.
+pub(super) fn refuse_what_is_not_computed(fields: &Fields<'_>) -> Result<(), ModelError> {
+    fields.only("hidden_act", &[json!("silu")])?;
+    fields.only("attention_bias", &[json!(false)])?;
+    fields.only("attention_dropout", &[json!(0.0)])?;
+    fields.only("partial_rotary_factor", &[json!(1.0)])?;
+    fields.only("sliding_window", &[])?;
+    fields.only("quantization_config", &[])
+}

@@ -1,0 +1,182 @@
+//! The choice of the next token from logits: greedy, or by a random number that is a function of seed, row and token.
+
+use crate::base::rng::Stream;
+use crate::model::ops::math::{exp_and_sum, max};
+use crate::model::sampler::Sampling;
+
+/// Chooses tokens under fixed settings.
+#[derive(Debug)]
+pub struct Chooser<'a> {
+    sampling: &'a Sampling,
+    stream: Stream,
+    weights: Vec<f32>,
+    order: Vec<u32>,
+}
+
+/// A chosen token and its log-probability among all tokens, before top-k and top-p narrow the choice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    pub token: u32,
+    pub log_prob: f32,
+}
+
+impl<'a> Chooser<'a> {
+    #[must_use]
+    pub fn new(sampling: &'a Sampling) -> Self {
+        let stream = Stream::new(sampling.seed, "sample");
+        Self { sampling, stream, weights: Vec::new(), order: Vec::new() }
+    }
+
+    /// The choice for one token of a row, given its logits divided by the temperature; `token` counts from the
+    /// completion's start.
+    pub fn choose(&mut self, logits: &[f32], row: u64, token: u64) -> Choice {
+        let largest = max(logits);
+        self.weights.clear();
+        self.weights.extend_from_slice(logits);
+        // In the same order, and with the same rounding, as the training operation.
+        let log_sum = largest + exp_and_sum(&mut self.weights, largest).ln();
+        let greedy = self.sampling.temperature <= 0.0;
+        let index = if greedy { first_greatest(logits) } else { self.draw(self.stream.uniform(row, token)) };
+        Choice { token: index as u32, log_prob: logits[index] - log_sum }
+    }
+
+    /// Inverts the cumulative distribution at `uniform`, over the kept tokens in the vocabulary's order.
+    fn draw(&mut self, uniform: f64) -> usize {
+        if self.keep() {
+            return invert(self.order.iter().map(|token| *token as usize), &self.weights, uniform);
+        }
+        invert(0..self.weights.len(), &self.weights, uniform)
+    }
+
+    /// Fills `order` with the tokens that top-k and top-p leave, if they are set.
+    fn keep(&mut self) -> bool {
+        let count = self.weights.len();
+        let most = self.sampling.top_k.unwrap_or(count).clamp(1, count);
+        let nucleus = f64::from(self.sampling.top_p);
+        if most == count && nucleus >= 1.0 {
+            return false;
+        }
+        let weights = &self.weights;
+        self.order.clear();
+        self.order.extend(0..count as u32);
+        // Equal weights stand in the vocabulary's order, so the cut never depends on how the sort works.
+        self.order.sort_unstable_by(|a, b| weights[*b as usize].total_cmp(&weights[*a as usize]).then(a.cmp(b)));
+        self.order.truncate(most);
+        if nucleus < 1.0 {
+            let weight = |token: &u32| f64::from(weights[*token as usize]);
+            let total: f64 = self.order.iter().map(weight).sum();
+            let mut sum = 0.0;
+            let enough = self.order.iter().position(|token| {
+                sum += weight(token);
+                sum >= nucleus * total
+            });
+            self.order.truncate(enough.map_or(most, |at| at + 1));
+        }
+        self.order.sort_unstable();
+        true
+    }
+}
+
+/// The first of the greatest logits.
+fn first_greatest(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+/// The first token at which the sum of weights passes the share `uniform` of their total; the last token of any weight
+/// where rounding leaves none.
+fn invert(tokens: impl Iterator<Item = usize> + Clone, weights: &[f32], uniform: f64) -> usize {
+    let total: f64 = tokens.clone().map(|token| f64::from(weights[token])).sum();
+    let (mut sum, mut last) = (0.0, 0);
+    for token in tokens {
+        sum += f64::from(weights[token]);
+        if weights[token] > 0.0 {
+            last = token;
+        }
+        if sum > uniform * total {
+            return token;
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampling(temperature: f32, top_k: Option<usize>, top_p: f32) -> Sampling {
+        Sampling { temperature, top_k, top_p, max_new: 1, stop: Vec::new(), seed: 5 }
+    }
+
+    /// How often each of the tokens comes in 20,000 rows.
+    fn shares(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
+        let mut chooser = Chooser::new(sampling);
+        let mut counts = vec![0.0; logits.len()];
+        for row in 0..20_000 {
+            counts[chooser.choose(logits, row, 3).token as usize] += 1.0 / 20_000.0;
+        }
+        counts
+    }
+
+    const LOGITS: [f32; 5] = [0.0, 2.0, 1.0, -1.0, 1.5];
+
+    #[test]
+    fn tokens_come_as_often_as_the_softmax_says() {
+        let weights = LOGITS.map(|logit| f64::from(logit).exp());
+        let total: f64 = weights.iter().sum();
+        for (share, weight) in shares(&LOGITS, &sampling(1.0, None, 1.0)).iter().zip(weights) {
+            assert!((share - weight / total).abs() < 0.015);
+        }
+    }
+
+    #[test]
+    fn top_k_and_top_p_leave_the_likeliest() {
+        let kept = |sampling: &Sampling| {
+            shares(&LOGITS, sampling).iter().enumerate().filter(|(_, share)| **share > 0.0).map(|(at, _)| at).collect()
+        };
+        let all: Vec<usize> = kept(&sampling(1.0, None, 1.0));
+        assert_eq!(all, [0, 1, 2, 3, 4]);
+        let two: Vec<usize> = kept(&sampling(1.0, Some(2), 1.0));
+        assert_eq!(two, [1, 4]);
+        // The shares are .46, .28, .17, .06 and .02: three are needed for four fifths.
+        let nucleus: Vec<usize> = kept(&sampling(1.0, None, 0.8));
+        assert_eq!(nucleus, [1, 2, 4]);
+        let both: Vec<usize> = kept(&sampling(1.0, Some(3), 0.5));
+        assert_eq!(both, [1], "half of the first three");
+        let one: Vec<usize> = kept(&sampling(1.0, Some(1), 0.0));
+        assert_eq!(one, [1]);
+    }
+
+    #[test]
+    fn settings_that_keep_everything_change_no_choice() {
+        let (plain, wide) = (sampling(1.0, None, 1.0), sampling(1.0, Some(5), 1.0));
+        let (mut plain, mut wide) = (Chooser::new(&plain), Chooser::new(&wide));
+        for row in 0..500 {
+            assert_eq!(plain.choose(&LOGITS, row, 0), wide.choose(&LOGITS, row, 0));
+        }
+    }
+
+    #[test]
+    fn greedy_takes_the_first_greatest_and_reports_its_log_probability() {
+        let settings = sampling(0.0, None, 1.0);
+        let choice = Chooser::new(&settings).choose(&[1.0, 3.0, 3.0], 0, 0);
+        assert_eq!(choice.token, 1);
+        let expected = 3.0 - (1_f64.exp() + 2.0 * 3_f64.exp()).ln();
+        assert!((f64::from(choice.log_prob) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn impossible_tokens_are_never_chosen() {
+        let settings = sampling(1.0, None, 1.0);
+        let mut chooser = Chooser::new(&settings);
+        for row in 0..2_000 {
+            let token = chooser.choose(&[f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY], row, 0).token;
+            assert_eq!(token, 1);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One layer: attention and feed-forward network, each after a norm and beside the residual stream.
+
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+
+use super::config::Config;
+use super::ops::{self, Angles, AttentionLayout, Piece};
+use super::router::Router;
+use super::transformer::Transformer;
+use super::weights::{AttentionPlan, FeedForwardPlan, LayerPlan, QueryPlan};
+
+/// What all layers share in one forward pass.
+pub(super) struct Context {
+    layout: Arc<AttentionLayout>,
+    angles: Arc<Angles>,
+    lengths: Arc<[usize]>,
+    router: Option<Router>,
+    eps: f64,
+}
+
+impl Context {
+    pub fn new(config: &Config, lengths: &[usize]) -> Self {
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let (rope, width) = match config {
+            Config::DeepseekV3(config) => (&config.rope, config.qk_rope_head_dim),
+            Config::Llama(config) => (&config.rope, config.head_dim),
+        };
+        let router = match config {
+            Config::DeepseekV3(config) => Some(Router::new(config)),
+            Config::Llama(_) => None,
+        };
+        Self {
+            layout: Arc::new(layout(config)),
+            angles: Arc::new(Angles::new(&rope.frequencies(width), rope.amplitude(), longest)),
+            lengths: lengths.into(),
+            router,
+            eps: config.norm_eps(),
+        }
+    }
+}
+
+/// Where the heads' queries, keys and values lie among the columns of the projections.
+fn layout(config: &Config) -> AttentionLayout {
+    match config {
+        Config::DeepseekV3(config) => {
+            let (plain, turned, value) = (config.qk_nope_head_dim, config.qk_rope_head_dim, config.v_head_dim);
+            let (qk, kv) = (plain + turned, plain + value);
+            AttentionLayout {
+                heads: config.num_attention_heads,
+                kv_heads: config.num_attention_heads,
+                query: Piece { source: 0, offset: 0, step: qk, width: qk },
+                key_plain: Piece { source: 1, offset: 0, step: kv, width: plain },
+                // All heads share the part that turns: it comes straight from the latent projection.
+                key_turned: Piece { source: 2, offset: config.kv_lora_rank, step: 0, width: turned },
+                value: Piece { source: 1, offset: plain, step: kv, width: value },
+                interleaved: config.rope_interleave,
+                scale: config.attention_scale(),
+            }
+        }
+        Config::Llama(config) => {
+            let width = config.head_dim;
+            AttentionLayout {
+                heads: config.num_attention_heads,
+                kv_heads: config.num_key_value_heads,
+                query: Piece { source: 0, offset: 0, step: width, width },
+                key_plain: Piece { source: 1, offset: 0, step: width, width: 0 },
+                key_turned: Piece { source: 1, offset: 0, step: width, width },
+                value: Piece { source: 2, offset: 0, step: width, width },
+                interleaved: false,
+                scale: config.attention_scale(),
+            }
+        }
+    }
+}
+
+/// The residual stream after a layer; a sparse layer adds the load of its experts to `loads`.
+pub(super) fn layer(
+    model: &Transformer,
+    plan: &LayerPlan,
+    context: &Context,
+    x: &Tensor,
+    loads: &mut Vec<Vec<u64>>,
+) -> Result<Tensor> {
+    let normed = ops::rms_norm(x, model.variable(plan.input_norm), 0, context.eps)?;
+    let x = attention(model, &plan.attention, context, &normed, x)?;
+    let normed = ops::rms_norm(&x, model.variable(plan.post_norm), 0, context.eps)?;
+    x.add(&feed_forward(model, &plan.feed_forward, context, &normed, loads)?)
+}
+
+fn attention(
+    model: &Transformer,
+    plan: &AttentionPlan,
+    context: &Context,
+    normed: &Tensor,
+    residual: &Tensor,
+) -> Result<Tensor> {
+    let linear = |x: &Tensor, weight: usize| ops::linear(x, model.variable(weight));
+    let attend = |inputs| ops::attention(inputs, &context.layout, &context.angles, &context.lengths);
+    match plan {
+        AttentionPlan::Latent { query, kv_a, kv_a_norm, kv_b, output } => {
+            let query = match query {
+                QueryPlan::Whole(weight) => linear(normed, *weight)?,
+                QueryPlan::LowRank { a, norm, b } => {
+                    let latent = ops::rms_norm(&linear(normed, *a)?, model.variable(*norm), 0, context.eps)?;
+                    linear(&latent, *b)?
+                }
+            };
+            let latent = linear(normed, *kv_a)?;
+            let keys_values = ops::rms_norm(&latent, model.variable(*kv_a_norm), 0, context.eps)?;
+            let attended = attend([&query, &linear(&keys_values, *kv_b)?, &latent])?;
+            ops::linear_add(&attended, model.variable(*output), residual)
+        }
+        AttentionPlan::Grouped { query, key, value, output } => {
+            let attended = attend([&linear(normed, *query)?, &linear(normed, *key)?, &linear(normed, *value)?])?;
+            ops::linear_add(&attended, model.variable(*output), residual)
+        }
+    }
+}
+
+fn feed_forward(
+    model: &Transformer,
+    plan: &FeedForwardPlan,
+    context: &Context,
+    x: &Tensor,
+    loads: &mut Vec<Vec<u64>>,
+) -> Result<Tensor> {
+    match plan {
+        FeedForwardPlan::Dense { gate_up, down } => ops::mlp(x, model.variable(*gate_up), model.variable(*down)),
+        FeedForwardPlan::Sparse { sparse, gate, experts, shared } => {
+            let Some(router) = &context.router else {
+                candle_core::bail!("a sparse layer in a model without a router");
+            };
+            let logits = ops::linear(x, model.variable(*gate))?;
+            let (choice, weights) = ops::route(&logits, router, &model.router_biases()[*sparse])?;
+            loads.push(choice.loads());
+            let routed = ops::experts(x, &weights, model.variable(*experts), &choice)?;
+            match shared {
+                None => Ok(routed),
+                Some((gate_up, down)) => routed.add(&ops::mlp(x, model.variable(*gate_up), model.variable(*down))?),
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Reading a model from a folder: `config.json`, and `model.safetensors` or the shards that its index names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+
+use super::config::Config;
+use super::error::ModelError;
+use super::transformer::Transformer;
+use super::weights::{HubTensor, Plan};
+
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+impl Transformer {
+    /// Reads a model. Every tensor that the configuration asks for must be there in its shape, and no other.
+    pub fn load(dir: &Path) -> Result<Self, ModelError> {
+        let config = Config::read(dir)?;
+        let plan = Plan::new(&config);
+        let mut reader = Reader::new(&config, &plan);
+        for file in weight_files(dir)? {
+            reader.read(&file)?;
+        }
+        reader.finish(dir)?;
+        let Reader { values, biases, .. } = reader;
+        Self::from_parts(config, plan, values, biases)
+    }
+}
+
+/// The files of weights: one, or those that an index names.
+fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let index = dir.join(INDEX);
+    if dir.join(WEIGHTS).exists() || !index.exists() {
+        return Ok(vec![dir.join(WEIGHTS)]);
+    }
+    let text = std::fs::read_to_string(&index).map_err(ModelError::file(&index))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| ModelError::Weights(format!("`{}` is not JSON: {error}", index.display())))?;
+    let map = value
+        .get("weight_map")
+        .and_then(serde_json::Value::as_object)
+        .ok_or_else(|| ModelError::Weights(format!("`{}`: missing field `weight_map`", index.display())))?;
+    let names: BTreeSet<&str> = map.values().filter_map(serde_json::Value::as_str).collect();
+    Ok(names.into_iter().map(|name| dir.join(name)).collect())
+}
+
+/// Where the tensors of the files go.
+struct Reader<'a> {
+    plan: &'a Plan,
+    /// The tensors still awaited: where each goes.
+    awaited: BTreeMap<&'a str, Place<'a>>,
+    values: Vec<Vec<f32>>,
+    biases: Vec<Vec<f32>>,
+    /// Whether a copy of the embedding under the head's name is allowed, as some files of tied models hold.
+    tied: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Variable(usize, &'a HubTensor),
+    Bias(usize, &'a HubTensor),
+}
+
+impl<'a> Reader<'a> {
+    fn new(config: &Config, plan: &'a Plan) -> Self {
+        let variables = plan.variables.iter().enumerate();
+        let variables = variables.flat_map(|(at, variable)| {
+            variable.tensors.iter().map(move |tensor| (tensor.name.as_str(), Place::Variable(at, tensor)))
+        });
+        let biases = plan.biases.iter().enumerate().map(|(at, bias)| (bias.name.as_str(), Place::Bias(at, bias)));
+        Self {
+            plan,
+            awaited: variables.chain(biases).collect(),
+            values: plan.variables.iter().map(|variable| vec![0.0; variable.len()]).collect(),
+            biases: plan.biases.iter().map(|bias| vec![0.0; bias.range().len()]).collect(),
+            tied: config.ties_embeddings(),
+        }
+    }
+
+    fn read(&mut self, file: &Path) -> Result<(), ModelError> {
+        let bytes = std::fs::read(file).map_err(ModelError::file(file))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| {
+            ModelError::Weights(format!("`{}` is truncated or not a safetensors file: {error}", file.display()))
+        })?;
+        let names: BTreeSet<&str> = tensors.names().into_iter().collect();
+        for name in names {
+            if self.tied && name == "lm_head.weight" {
+                continue;
+            }
+            let view = tensors.tensor(name).map_err(|error| self.fault(file, name, &error.to_string()))?;
+            let Some(place) = self.awaited.remove(name) else {
+                let text = if self.plan.find(name).is_some() { "is there twice" } else { "is not part of this model" };
+                return Err(self.fault(file, name, text));
+            };
+            let (Place::Variable(_, tensor) | Place::Bias(_, tensor)) = place;
+            if view.shape() != tensor.shape {
+                let text = format!("expected shape {:?}, found {:?}", tensor.shape, view.shape());
+                return Err(self.fault(file, name, &text));
+            }
+            let numbers = decode(view.dtype(), view.data()).ok_or_else(|| {
+                self.fault(file, name, &format!("expected numbers of F32, F16 or BF16, found {:?}", view.dtype()))
+            })?;
+            match place {
+                Place::Variable(at, tensor) => self.values[at][tensor.range()].copy_from_slice(&numbers),
+                Place::Bias(at, _) => self.biases[at].copy_from_slice(&numbers),
+            }
+        }
+        Ok(())
+    }
+
+    /// Complains about tensors that no file held.
+    fn finish(&self, dir: &Path) -> Result<(), ModelError> {
+        let mut missing = self.awaited.keys();
+        match (missing.next(), missing.len()) {
+            (None, _) => Ok(()),
+            (Some(name), 0) => Err(ModelError::Weights(format!("`{}`: missing tensor `{name}`", dir.display()))),
+            (Some(name), more) => {
+                Err(ModelError::Weights(format!("`{}`: missing tensor `{name}` and {more} more", dir.display())))
+            }
+        }
+    }
+
+    fn fault(&self, file: &Path, name: &str, text: &str) -> ModelError {
+        ModelError::Weights(format!("`{}`: tensor `{name}`: {text}", file.display()))
+    }
+}
+
+/// The numbers as f32.
+fn decode(kind: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    match kind {
+        Dtype::F32 => Some(bytes.as_chunks::<4>().0.iter().map(|it| f32::from_le_bytes(*it)).collect()),
+        Dtype::BF16 => {
+            let widen = |it: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*it)) << 16);
+            Some(bytes.as_chunks::<2>().0.iter().map(widen).collect())
+        }
+        Dtype::F16 => Some(bytes.as_chunks::<2>().0.iter().map(|it| half_to_f32(u16::from_le_bytes(*it))).collect()),
+        _ => None,
+    }
+}
+
+/// A number of half precision: one bit of sign, five of exponent, ten of fraction.
+fn half_to_f32(bits: u16) -> f32 {
+    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let fraction = f32::from(bits & 0x3ff);
+    match (bits >> 10) & 0x1f {
+        0 => sign * fraction * 2.0_f32.powi(-24),
+        31 if fraction == 0.0 => sign * f32::INFINITY,
+        31 => f32::NAN,
+        exponent => sign * (1.0 + fraction / 1024.0) * 2.0_f32.powi(i32::from(exponent) - 15),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_is_read_exactly() {
+        for (bits, expected) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x3555, 0.333_251_95),
+            (0x7bff, 65504.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x0400, 6.103_515_6e-5),
+            (0x0000, 0.0),
+        ] {
+            assert_eq!(half_to_f32(bits), expected);
+        }
+        assert!(half_to_f32(0x7e00).is_nan());
+    }
+
+    #[test]
+    fn brain_floats_are_the_upper_half_of_f32() {
+        assert_eq!(decode(Dtype::BF16, &[0x80, 0x3f, 0x00, 0xc0]), Some(vec![1.0, -2.0]));
+        assert_eq!(decode(Dtype::I32, &[0; 4]), None);
+    }
+}

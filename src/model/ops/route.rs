@@ -1,0 +1,109 @@
+//! The router: from logits to chosen experts, and to the weights that gradients flow through.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use super::math::sigmoid;
+use super::storage::{is_native, like, read, read2, slice};
+use crate::model::router::Router;
+
+/// The experts that the tokens of a batch go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The number of experts.
+    pub experts: usize,
+    /// How many experts each token goes to.
+    pub per_token: usize,
+    /// The chosen experts of token after token, each token's in rising order.
+    pub chosen: Vec<u32>,
+}
+
+impl Choice {
+    /// How many tokens each expert sees.
+    #[must_use]
+    pub fn loads(&self) -> Vec<u64> {
+        let mut loads = vec![0; self.experts];
+        for expert in &self.chosen {
+            loads[*expert as usize] += 1;
+        }
+        loads
+    }
+}
+
+/// Chooses experts by the biased sigmoids of the logits, outside of autograd, and gives the weights of the chosen,
+/// `[rows, experts per token]`, which gradients flow through.
+pub fn route(logits: &Tensor, router: &Router, bias: &[f32]) -> Result<(Choice, Tensor)> {
+    let logits = logits.contiguous()?;
+    let values: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+    let mut choice = Choice { experts: router.experts, per_token: router.chosen, chosen: Vec::new() };
+    choice.chosen.reserve(values.len() / router.experts * router.chosen);
+    let mut scores = vec![0.0; router.experts];
+    for row in values.chunks_exact(router.experts) {
+        scores.iter_mut().zip(row).for_each(|(score, logit)| *score = sigmoid(*logit));
+        router.choose(&scores, bias, &mut choice.chosen);
+    }
+    if !is_native(&logits) {
+        let weights = reference(&logits, router, &choice)?;
+        return Ok((choice, weights));
+    }
+    let weights = logits.apply_op1(Route { router: router.clone(), chosen: choice.chosen.clone() })?;
+    Ok((choice, weights))
+}
+
+/// The weights of a choice, in plain Candle.
+pub fn reference(logits: &Tensor, router: &Router, choice: &Choice) -> Result<Tensor> {
+    let rows = choice.chosen.len() / choice.per_token;
+    let chosen = Tensor::from_slice(&choice.chosen, (rows, choice.per_token), logits.device())?;
+    let scores = candle_nn::ops::sigmoid(logits)?.gather(&chosen, 1)?;
+    let weights = if router.normalise { scores.broadcast_div(&(scores.sum_keepdim(1)? + 1e-20)?)? } else { scores };
+    weights * f64::from(router.scale)
+}
+
+struct Route {
+    router: Router,
+    chosen: Vec<u32>,
+}
+
+impl CustomOp1 for Route {
+    fn name(&self) -> &'static str {
+        "route"
+    }
+
+    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, experts) = layout.shape().dims2()?;
+        let per_token = self.router.chosen;
+        let mut weights = vec![0.0; rows * per_token];
+        let mut scores = vec![0.0; experts];
+        let places = weights.chunks_exact_mut(per_token).zip(self.chosen.chunks_exact(per_token));
+        for (row, (weights, chosen)) in slice(logits, layout)?.chunks_exact(experts).zip(places) {
+            scores.iter_mut().zip(row).for_each(|(score, logit)| *score = sigmoid(*logit));
+            self.router.weigh(&scores, chosen, weights);
+        }
+        Ok((CpuStorage::F32(weights), Shape::from((rows, per_token))))
+    }
+
+    fn bwd(&self, logits: &Tensor, weights: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let experts = self.router.experts;
+        let per_token = self.router.chosen;
+        let grad = grad.contiguous()?;
+        let mut logits_grad = vec![0.0; logits.elem_count()];
+        read(logits, |logits| {
+            read2(weights, &grad, |weights, grad| {
+                let places = logits.chunks_exact(experts).zip(logits_grad.chunks_exact_mut(experts));
+                let tokens = places.zip(self.chosen.chunks_exact(per_token));
+                let grads = weights.chunks_exact(per_token).zip(grad.chunks_exact(per_token));
+                for (((logits, out), chosen), (weights, grad)) in tokens.zip(grads) {
+                    let scores = chosen.iter().map(|expert| sigmoid(logits[*expert as usize]));
+                    let total = scores.clone().sum::<f32>() + 1e-20;
+                    // With w = scale · s / sum(s): dL/ds = (scale · g - sum(g · w)) / sum(s).
+                    let along: f32 = weights.iter().zip(grad).map(|(weight, grad)| weight * grad).sum();
+                    for ((score, expert), grad) in scores.zip(chosen).zip(grad) {
+                        let scaled = self.router.scale * grad;
+                        let score_grad = if self.router.normalise { (scaled - along) / total } else { scaled };
+                        out[*expert as usize] = score_grad * score * (1.0 - score);
+                    }
+                }
+            })
+        })??;
+        like(logits_grad, logits).map(Some)
+    }
+}

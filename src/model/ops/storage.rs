@@ -1,0 +1,45 @@
+//! Between tensors and slices of numbers.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+
+/// Whether the kernels of this program apply.
+pub(super) fn is_native(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+}
+
+/// The numbers of a contiguous tensor on the CPU.
+pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
+        None => candle_core::bail!("expected a contiguous tensor, found one of shape {:?}", layout.shape()),
+    }
+}
+
+/// Calls a function with the numbers of a contiguous tensor on the CPU.
+pub(in crate::model) fn read<R>(tensor: &Tensor, function: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(function(slice(storage, layout)?)),
+        _ => candle_core::bail!("expected a tensor on the CPU"),
+    }
+}
+
+/// As [`read`], for two tensors.
+pub(super) fn read2<R>(a: &Tensor, b: &Tensor, function: impl FnOnce(&[f32], &[f32]) -> R) -> Result<R> {
+    read(a, |a| read(b, |b| function(a, b)))?
+}
+
+/// As [`read`], for three tensors.
+pub(super) fn read3<R>(
+    a: &Tensor,
+    b: &Tensor,
+    c: &Tensor,
+    function: impl FnOnce(&[f32], &[f32], &[f32]) -> R,
+) -> Result<R> {
+    read(a, |a| read2(b, c, |b, c| function(a, b, c)))?
+}
+
+/// A tensor of these numbers, in the shape of another.
+pub(super) fn like(values: Vec<f32>, tensor: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, tensor.shape(), tensor.device())
+}

@@ -1,0 +1,87 @@
+//! Writing a model to a folder, with the names and shapes of the hub; the same model gives the same bytes.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::error::ModelError;
+use super::ops;
+use super::transformer::Transformer;
+
+/// Shapes and numbers by the names of the hub.
+type HubTensors<'a> = BTreeMap<&'a str, (&'a [usize], Vec<f32>)>;
+
+impl Transformer {
+    /// Writes `config.json`, `generation_config.json` and `model.safetensors` (tensors in the order of their names,
+    /// f32).
+    pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
+        std::fs::create_dir_all(dir).map_err(ModelError::file(dir))?;
+        write_json(&dir.join("config.json"), &self.config().to_json())?;
+        write_json(&dir.join("generation_config.json"), &self.generation_config())?;
+        let file = dir.join("model.safetensors");
+        let tensors = self.hub_tensors()?;
+        let bytes = header(&tensors)?;
+        let write = || {
+            let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&file)?);
+            out.write_all(&bytes)?;
+            for (_, values) in tensors.values() {
+                for value in values {
+                    out.write_all(&value.to_le_bytes())?;
+                }
+            }
+            out.flush()
+        };
+        write().map_err(ModelError::file(&file))
+    }
+
+    /// What transformers asks for when it generates: the special tokens.
+    fn generation_config(&self) -> Value {
+        let tokens = self.config().special_tokens();
+        json!({
+            "bos_token_id": tokens.bos,
+            "eos_token_id": tokens.eos_to_json(),
+            "pad_token_id": tokens.pad,
+        })
+    }
+
+    fn hub_tensors(&self) -> Result<HubTensors<'_>, ModelError> {
+        let mut tensors = BTreeMap::new();
+        for (variable, (_, var)) in self.plan().variables.iter().zip(self.variables()) {
+            ops::read(var, |values| {
+                for tensor in &variable.tensors {
+                    let part = values[tensor.range()].to_vec();
+                    tensors.insert(tensor.name.as_str(), (tensor.shape.as_slice(), part));
+                }
+            })?;
+        }
+        for (bias, values) in self.plan().biases.iter().zip(self.router_biases()) {
+            tensors.insert(bias.name.as_str(), (bias.shape.as_slice(), values.clone()));
+        }
+        Ok(tensors)
+    }
+}
+
+/// The header of a safetensors file: its length, and the place of each tensor.
+fn header(tensors: &HubTensors<'_>) -> Result<Vec<u8>, ModelError> {
+    let mut fields = serde_json::Map::new();
+    fields.insert("__metadata__".to_owned(), json!({"format": "pt"}));
+    let mut offset = 0;
+    for (name, (shape, values)) in tensors {
+        let end = offset + 4 * values.len();
+        fields.insert((*name).to_owned(), json!({"dtype": "F32", "shape": shape, "data_offsets": [offset, end]}));
+        offset = end;
+    }
+    let mut text = Value::Object(fields).to_string().into_bytes();
+    // The numbers begin at a multiple of eight bytes.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut text);
+    Ok(bytes)
+}
+
+fn write_json(file: &Path, value: &Value) -> Result<(), ModelError> {
+    let text = format!("{value:#}\n");
+    std::fs::write(file, text).map_err(ModelError::file(file))
+}

@@ -1,0 +1,200 @@
+//! The model: its weights, and what they compute of a packed batch.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::config::Config;
+use super::error::ModelError;
+use super::layers::{self, Context};
+use super::ops;
+use super::packed::Packed;
+use super::weights::{Plan, Weight};
+use crate::base::rng::Stream;
+
+/// A language model with trainable weights.
+pub struct Transformer {
+    config: Config,
+    plan: Plan,
+    variables: Vec<(String, Var)>,
+    /// The routers' biases, one list for each sparse layer: moved by the load of the experts, not by gradients.
+    biases: Vec<Vec<f32>>,
+}
+
+/// What a forward pass gives.
+pub struct Forward {
+    /// The logits of the chosen rows, `[rows, vocabulary]`.
+    pub logits: Tensor,
+    /// How many tokens each expert saw, for each sparse layer.
+    pub loads: Vec<Vec<u64>>,
+}
+
+/// The log-probabilities of chosen tokens.
+pub struct LogProbs {
+    /// The log-probability of each row's target, `[rows]`; gradients flow through it.
+    pub log_probs: Tensor,
+    /// The entropy of each row's distribution, in nats; no gradient flows through it.
+    pub entropy: Vec<f32>,
+    /// How many tokens each expert saw, for each sparse layer.
+    pub loads: Vec<Vec<u64>>,
+}
+
+impl Transformer {
+    /// A fresh model: normal weights, norms of one, router biases of zero. A tensor's numbers depend on the seed and on
+    /// its name only.
+    pub fn init(config: Config, seed: u64) -> Result<Self, ModelError> {
+        let plan = Plan::new(&config);
+        let range = config.initializer_range();
+        let fill = |variable: &super::weights::Variable| {
+            let mut values = vec![1.0; variable.len()];
+            if variable.is_matrix() {
+                for tensor in &variable.tensors {
+                    let stream = Stream::new(seed, &tensor.name);
+                    for (at, value) in values[tensor.range()].iter_mut().enumerate() {
+                        *value = (stream.normal(0, at as u64) * range) as f32;
+                    }
+                }
+            }
+            values
+        };
+        let values = plan.variables.iter().map(fill).collect();
+        let biases = plan.biases.iter().map(|bias| vec![0.0; bias.range().len()]).collect();
+        Self::from_parts(config, plan, values, biases)
+    }
+
+    /// A model from the numbers of its variables and router biases, in the order of the plan.
+    pub(super) fn from_parts(
+        config: Config,
+        plan: Plan,
+        values: Vec<Vec<f32>>,
+        biases: Vec<Vec<f32>>,
+    ) -> Result<Self, ModelError> {
+        let variables = plan.variables.iter().zip(values).map(|(variable, values)| {
+            let var = Var::from_vec(values, variable.shape.as_slice(), &Device::Cpu)?;
+            Ok((variable.name.clone(), var))
+        });
+        let variables = variables.collect::<Result<_, candle_core::Error>>()?;
+        Ok(Self { config, plan, variables, biases })
+    }
+
+    /// A model of its own with the same weights: training one leaves the other as it is.
+    pub fn copy(&self) -> Result<Self, ModelError> {
+        let values = self.variables.iter().map(|(_, var)| ops::read(var, <[f32]>::to_vec));
+        let values = values.collect::<Result<_, candle_core::Error>>()?;
+        Self::from_parts(self.config.clone(), self.plan.clone(), values, self.biases.clone())
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The configuration, for changes that leave the weights as they are, such as the special tokens.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Which tensors the model has and where they lie.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Every trainable variable, in the order of the plan.
+    #[must_use]
+    pub fn variables(&self) -> &[(String, Var)] {
+        &self.variables
+    }
+
+    /// The routers' biases, one list for each sparse layer.
+    #[must_use]
+    pub fn router_biases(&self) -> &[Vec<f32>] {
+        &self.biases
+    }
+
+    /// Copies one tensor by its name on the hub.
+    pub fn weight(&self, name: &str) -> Result<Weight, ModelError> {
+        if let Some(at) = self.plan.biases.iter().position(|bias| bias.name == name) {
+            return Ok(Weight { shape: self.plan.biases[at].shape.clone(), values: self.biases[at].clone() });
+        }
+        let (at, tensor) =
+            self.plan.find(name).ok_or_else(|| ModelError::Weights(format!("the model has no tensor `{name}`")))?;
+        let values = ops::read(&self.variables[at].1, |values| values[tensor.range()].to_vec())?;
+        Ok(Weight { shape: tensor.shape.clone(), values })
+    }
+
+    /// The logits of chosen rows of the batch; rows count through all sequences.
+    pub fn forward(&self, packed: &Packed, rows: &[u32]) -> Result<Forward, ModelError> {
+        let (hidden, loads) = self.hidden(packed, rows)?;
+        let logits = ops::linear(&hidden, self.variable(self.plan.head))?;
+        Ok(Forward { logits, loads })
+    }
+
+    /// The log-probability of `targets[i]` at `rows[i]`. The output head is computed on those rows only.
+    pub fn log_probs(&self, packed: &Packed, rows: &[u32], targets: &[u32]) -> Result<LogProbs, ModelError> {
+        self.log_probs_at(packed, rows, targets, 1.0)
+    }
+
+    /// As [`Transformer::log_probs`], of the logits divided by a temperature.
+    pub fn log_probs_at(
+        &self,
+        packed: &Packed,
+        rows: &[u32],
+        targets: &[u32],
+        temperature: f32,
+    ) -> Result<LogProbs, ModelError> {
+        if targets.len() != rows.len() {
+            let text = format!("expected as many targets as rows, {}, found {}", rows.len(), targets.len());
+            return Err(ModelError::Batch(text));
+        }
+        if let Some(id) = targets.iter().find(|id| **id as usize >= self.config.vocab_size()) {
+            let vocab = self.config.vocab_size();
+            return Err(ModelError::Batch(format!("expected targets below the vocabulary's size {vocab}, found {id}")));
+        }
+        let (mut hidden, loads) = self.hidden(packed, rows)?;
+        if temperature != 1.0 {
+            // The head is linear, so that dividing what it reads divides the logits.
+            hidden = (hidden / f64::from(temperature))?;
+        }
+        let (log_probs, entropy) = ops::log_prob(&hidden, self.variable(self.plan.head), targets)?;
+        Ok(LogProbs { log_probs, entropy, loads })
+    }
+
+    /// Moves the routers' biases towards an even load: up for experts that saw less than the mean, down for those that
+    /// saw more (the auxiliary-loss-free balancing of DeepSeek-V3).
+    pub fn update_router_bias(&mut self, loads: &[Vec<u64>], gamma: f32) {
+        for (bias, load) in self.biases.iter_mut().zip(loads) {
+            let total: u64 = load.iter().sum();
+            let experts = load.len() as u64;
+            for (bias, count) in bias.iter_mut().zip(load) {
+                // Compared as whole numbers, so that the mean is not rounded.
+                match (count * experts).cmp(&total) {
+                    std::cmp::Ordering::Less => *bias += gamma,
+                    std::cmp::Ordering::Greater => *bias -= gamma,
+                    std::cmp::Ordering::Equal => {}
+                }
+            }
+        }
+    }
+
+    /// The normed hidden states of the chosen rows.
+    fn hidden(&self, packed: &Packed, rows: &[u32]) -> Result<(Tensor, Vec<Vec<u64>>), ModelError> {
+        packed.check(self.config.vocab_size(), rows)?;
+        let context = Context::new(&self.config, &packed.lengths);
+        let mut loads = Vec::with_capacity(self.biases.len());
+        let mut hidden = ops::select_rows(self.variable(self.plan.embedding), &packed.ids)?;
+        for layer in &self.plan.layers {
+            hidden = layers::layer(self, layer, &context, &hidden, &mut loads)?;
+        }
+        let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
+        if !every_row {
+            hidden = ops::select_rows(&hidden, rows)?;
+        }
+        let norm = self.variable(self.plan.norm);
+        Ok((ops::rms_norm(&hidden, norm, 0, self.config.norm_eps())?, loads))
+    }
+
+    pub(super) fn variable(&self, at: usize) -> &Tensor {
+        debug_assert_eq!(self.variables[at].1.dtype(), DType::F32);
+        self.variables[at].1.as_tensor()
+    }
+}

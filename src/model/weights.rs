@@ -1,0 +1,254 @@
+//! Which tensors a model has: their names on the hub, their shapes, and how they are held in memory.
+//!
+//! Some variables hold several tensors of the hub end to end (the gate and up projections of a layer; all its experts),
+//! so that one kernel sees them at once. Each of the hub's tensors is one range of a variable.
+
+use super::config::{Config, DeepseekConfig, LlamaConfig};
+
+/// One tensor by the name it has in `model.safetensors`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HubTensor {
+    /// The name on the hub.
+    pub name: String,
+    /// The shape on the hub.
+    pub shape: Vec<usize>,
+    /// Where its numbers begin inside the variable.
+    pub offset: usize,
+}
+
+/// The numbers of one of the hub's tensors, copied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weight {
+    /// The shape on the hub.
+    pub shape: Vec<usize>,
+    /// The numbers, row by row.
+    pub values: Vec<f32>,
+}
+
+/// A trainable variable, made of one or more of the hub's tensors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variable {
+    /// Its name: that of the hub's tensor, or of the module for a variable of several.
+    pub name: String,
+    /// Its shape in memory.
+    pub shape: Vec<usize>,
+    /// The hub's tensors that it holds, in the order of memory.
+    pub tensors: Vec<HubTensor>,
+}
+
+/// All that a configuration says about the tensors of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The trainable variables, in a fixed order.
+    pub variables: Vec<Variable>,
+    /// The biases of the routers, which are not trained by gradients: one for each sparse layer.
+    pub biases: Vec<HubTensor>,
+    pub(super) embedding: usize,
+    pub(super) norm: usize,
+    /// The output head; the embedding itself if they are tied.
+    pub(super) head: usize,
+    pub(super) layers: Vec<LayerPlan>,
+}
+
+/// Indices into the variables for one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LayerPlan {
+    pub input_norm: usize,
+    pub attention: AttentionPlan,
+    pub post_norm: usize,
+    pub feed_forward: FeedForwardPlan,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum AttentionPlan {
+    /// Latent attention; the queries come from one projection or from two with a norm between.
+    Latent {
+        query: QueryPlan,
+        kv_a: usize,
+        kv_a_norm: usize,
+        kv_b: usize,
+        output: usize,
+    },
+    Grouped {
+        query: usize,
+        key: usize,
+        value: usize,
+        output: usize,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum QueryPlan {
+    Whole(usize),
+    LowRank { a: usize, norm: usize, b: usize },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum FeedForwardPlan {
+    Dense {
+        gate_up: usize,
+        down: usize,
+    },
+    /// `sparse` counts the sparse layers from zero.
+    Sparse {
+        sparse: usize,
+        gate: usize,
+        experts: usize,
+        shared: Option<(usize, usize)>,
+    },
+}
+
+impl Variable {
+    /// How many numbers it holds.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a variable always holds something")]
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it is a matrix (or a stack of them): what weight decay applies to.
+    #[must_use]
+    pub fn is_matrix(&self) -> bool {
+        self.shape.len() >= 2
+    }
+}
+
+impl HubTensor {
+    /// The range of its numbers inside the variable.
+    #[must_use]
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.offset..self.offset + self.shape.iter().product::<usize>()
+    }
+}
+
+impl Plan {
+    /// The tensors of a model with this configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let mut plan =
+            Self { variables: Vec::new(), biases: Vec::new(), embedding: 0, norm: 0, head: 0, layers: Vec::new() };
+        let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
+        plan.embedding = plan.matrix("model.embed_tokens.weight", vocab, hidden);
+        for layer in 0..config.num_layers() {
+            let planned = match config {
+                Config::DeepseekV3(config) => plan.deepseek_layer(config, layer),
+                Config::Llama(config) => plan.llama_layer(config, layer),
+            };
+            plan.layers.push(planned);
+        }
+        plan.norm = plan.vector("model.norm.weight", hidden);
+        plan.head =
+            if config.ties_embeddings() { plan.embedding } else { plan.matrix("lm_head.weight", vocab, hidden) };
+        plan
+    }
+
+    /// Finds a tensor of the hub: the index of its variable, and the tensor.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<(usize, &HubTensor)> {
+        let all = self.variables.iter().enumerate();
+        all.flat_map(|(at, variable)| variable.tensors.iter().map(move |tensor| (at, tensor)))
+            .find(|(_, tensor)| tensor.name == name)
+    }
+
+    fn deepseek_layer(&mut self, config: &DeepseekConfig, layer: usize) -> LayerPlan {
+        let prefix = format!("model.layers.{layer}");
+        let attention = format!("{prefix}.self_attn");
+        let (hidden, heads, latent) = (config.hidden_size, config.num_attention_heads, config.kv_lora_rank);
+        let input_norm = self.vector(&format!("{prefix}.input_layernorm.weight"), hidden);
+        let queries = heads * config.qk_head_dim();
+        let query = match config.q_lora_rank {
+            None => QueryPlan::Whole(self.matrix(&format!("{attention}.q_proj.weight"), queries, hidden)),
+            Some(rank) => QueryPlan::LowRank {
+                a: self.matrix(&format!("{attention}.q_a_proj.weight"), rank, hidden),
+                norm: self.vector(&format!("{attention}.q_a_layernorm.weight"), rank),
+                b: self.matrix(&format!("{attention}.q_b_proj.weight"), queries, rank),
+            },
+        };
+        let rope = config.qk_rope_head_dim;
+        let keys_values = heads * (config.qk_nope_head_dim + config.v_head_dim);
+        let attention = AttentionPlan::Latent {
+            query,
+            kv_a: self.matrix(&format!("{attention}.kv_a_proj_with_mqa.weight"), latent + rope, hidden),
+            kv_a_norm: self.vector(&format!("{attention}.kv_a_layernorm.weight"), latent),
+            kv_b: self.matrix(&format!("{attention}.kv_b_proj.weight"), keys_values, latent),
+            output: self.matrix(&format!("{attention}.o_proj.weight"), hidden, heads * config.v_head_dim),
+        };
+        let post_norm = self.vector(&format!("{prefix}.post_attention_layernorm.weight"), hidden);
+        let mlp = format!("{prefix}.mlp");
+        let feed_forward = if layer < config.first_k_dense_replace {
+            let (gate_up, down) = self.feed_forward(&mlp, hidden, config.intermediate_size);
+            FeedForwardPlan::Dense { gate_up, down }
+        } else {
+            let experts = config.n_routed_experts;
+            let bias = format!("{mlp}.gate.e_score_correction_bias");
+            self.biases.push(HubTensor { name: bias, shape: vec![experts], offset: 0 });
+            FeedForwardPlan::Sparse {
+                sparse: self.biases.len() - 1,
+                gate: self.matrix(&format!("{mlp}.gate.weight"), experts, hidden),
+                experts: self.experts(&format!("{mlp}.experts"), experts, hidden, config.moe_intermediate_size),
+                shared: (config.n_shared_experts > 0).then(|| {
+                    let inner = config.moe_intermediate_size * config.n_shared_experts;
+                    self.feed_forward(&format!("{mlp}.shared_experts"), hidden, inner)
+                }),
+            }
+        };
+        LayerPlan { input_norm, attention, post_norm, feed_forward }
+    }
+
+    fn llama_layer(&mut self, config: &LlamaConfig, layer: usize) -> LayerPlan {
+        let prefix = format!("model.layers.{layer}");
+        let attention = format!("{prefix}.self_attn");
+        let (hidden, queries) = (config.hidden_size, config.num_attention_heads * config.head_dim);
+        let keys = config.num_key_value_heads * config.head_dim;
+        let input_norm = self.vector(&format!("{prefix}.input_layernorm.weight"), hidden);
+        let attention = AttentionPlan::Grouped {
+            query: self.matrix(&format!("{attention}.q_proj.weight"), queries, hidden),
+            key: self.matrix(&format!("{attention}.k_proj.weight"), keys, hidden),
+            value: self.matrix(&format!("{attention}.v_proj.weight"), keys, hidden),
+            output: self.matrix(&format!("{attention}.o_proj.weight"), hidden, queries),
+        };
+        let post_norm = self.vector(&format!("{prefix}.post_attention_layernorm.weight"), hidden);
+        let (gate_up, down) = self.feed_forward(&format!("{prefix}.mlp"), hidden, config.intermediate_size);
+        LayerPlan { input_norm, attention, post_norm, feed_forward: FeedForwardPlan::Dense { gate_up, down } }
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> usize {
+        self.add(name, vec![len], vec![HubTensor { name: name.to_owned(), shape: vec![len], offset: 0 }])
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> usize {
+        let shape = vec![rows, columns];
+        self.add(name, shape.clone(), vec![HubTensor { name: name.to_owned(), shape, offset: 0 }])
+    }
+
+    /// The gate's rows over the up projection's in one variable, and the down projection in another.
+    fn feed_forward(&mut self, module: &str, hidden: usize, inner: usize) -> (usize, usize) {
+        let tensor = |name: &str, offset| HubTensor {
+            name: format!("{module}.{name}.weight"),
+            shape: vec![inner, hidden],
+            offset,
+        };
+        let tensors = vec![tensor("gate_proj", 0), tensor("up_proj", inner * hidden)];
+        let gate_up = self.add(&format!("{module}.gate_up_proj.weight"), vec![2 * inner, hidden], tensors);
+        (gate_up, self.matrix(&format!("{module}.down_proj.weight"), hidden, inner))
+    }
+
+    /// All experts in one variable: for each its gate, up and down projections end to end.
+    fn experts(&mut self, module: &str, experts: usize, hidden: usize, inner: usize) -> usize {
+        let size = inner * hidden;
+        let mut tensors = Vec::with_capacity(3 * experts);
+        for expert in 0..experts {
+            for (at, name) in ["gate_proj", "up_proj", "down_proj"].into_iter().enumerate() {
+                let shape = if name == "down_proj" { vec![hidden, inner] } else { vec![inner, hidden] };
+                let name = format!("{module}.{expert}.{name}.weight");
+                tensors.push(HubTensor { name, shape, offset: (3 * expert + at) * size });
+            }
+        }
+        self.add(module, vec![experts, 3, size], tensors)
+    }
+
+    fn add(&mut self, name: &str, shape: Vec<usize>, tensors: Vec<HubTensor>) -> usize {
+        self.variables.push(Variable { name: name.to_owned(), shape, tensors });
+        self.variables.len() - 1
+    }
+}
