@@ -1,0 +1,16 @@
+//! Data: rows and the folders that hold them, tokenizers, chat templates, generated problems, packing and order.
+
+pub mod bpe;
+pub mod dataset;
+pub mod error;
+pub mod import;
+pub mod jsonl;
+pub mod order;
+pub mod packing;
+pub mod problems;
+pub mod python;
+pub mod rows;
+pub mod template;
+pub mod tokenizer;
+
+pub use error::DataError;
