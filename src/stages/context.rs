@@ -88,6 +88,10 @@ pub enum StageError {
     #[error("{0}")]
     Data(String),
     #[error(transparent)]
+    Rows(#[from] crate::data::DataError),
+    #[error(transparent)]
+    Reward(#[from] crate::reward::RewardError),
+    #[error(transparent)]
     Model(#[from] crate::model::ModelError),
     #[error("{path}: {error}")]
     File { path: PathBuf, error: std::io::Error },

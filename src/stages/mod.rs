@@ -1,6 +1,30 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod card;
 pub mod context;
+mod conversation;
+mod dataset;
+mod documents;
+mod eval;
+mod filter;
+mod grpo;
+mod init;
+mod likelihood;
+mod load;
+mod load_tokenizer;
+mod merge_linear;
+mod mix;
+mod part;
+mod pretrain;
+mod problems;
+mod reject;
+mod rollout;
+mod sample;
+mod sft;
+mod split;
+mod take;
+mod tokenizer;
+mod trainer;
 
 pub use context::{Context, Progress, StageError};
 
@@ -13,7 +37,26 @@ pub struct Stage {
 }
 
 /// Every built-in stage, by name.
-pub const REGISTRY: &[Stage] = &[];
+pub const REGISTRY: &[Stage] = &[
+    dataset::STAGE,
+    documents::STAGE,
+    eval::STAGE,
+    filter::STAGE,
+    grpo::STAGE,
+    init::STAGE,
+    load::STAGE,
+    load_tokenizer::STAGE,
+    merge_linear::STAGE,
+    mix::STAGE,
+    pretrain::STAGE,
+    problems::STAGE,
+    reject::STAGE,
+    sample::STAGE,
+    sft::STAGE,
+    split::STAGE,
+    take::STAGE,
+    tokenizer::STAGE,
+];
 
 /// The stage of that name.
 #[must_use]

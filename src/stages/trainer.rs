@@ -36,7 +36,7 @@ pub struct Update {
 impl Trainer {
     pub fn new(model: Transformer, settings: Settings) -> Result<Self, StageError> {
         let adamw = AdamWSettings { beta2: settings.beta2, weight_decay: settings.weight_decay, ..Default::default() };
-        let optimizer = AdamW::new(&model, adamw)?;
+        let optimizer = AdamW::new(&model, adamw);
         Ok(Self { model, optimizer, settings })
     }
 
@@ -59,7 +59,7 @@ impl Trainer {
             )));
         }
         self.optimizer.step(&self.model, &gradients, lr, pool)?;
-        self.model.update_router_bias(&gradients.loads, self.settings.bias_speed as f32)?;
+        self.model.update_router_bias(&gradients.loads, self.settings.bias_speed as f32);
         Ok(Update { loss, gradient_norm, imbalance: imbalance(&gradients.loads) })
     }
 }

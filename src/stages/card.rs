@@ -1,0 +1,37 @@
+//! What completes a model folder beside its weights: the tokenizer's files and the model card.
+
+use std::{fs, path::Path};
+
+use crate::{
+    model::Config,
+    stages::{Context, StageError},
+};
+
+/// The files that travel with a model from step to step, where they are present.
+const COMPANIONS: [&str; 4] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+
+/// Copies the tokenizer's files from a folder, and writes the card from the configuration beside it.
+pub fn finish(context: &Context, tokenizer: &Path) -> Result<(), StageError> {
+    for name in COMPANIONS {
+        let from = tokenizer.join(name);
+        if from.exists() {
+            fs::copy(&from, context.out.join(name)).map_err(|error| StageError::File { path: from, error })?;
+        }
+    }
+    let config = Config::read(&context.out)?;
+    let architecture = match config {
+        Config::DeepseekV3(_) => "DeepSeek-V3",
+        Config::Llama(_) => "Llama",
+    };
+    let card = format!(
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- regimen\n---\n\n\
+         # A {} model made by Regimen\n\n{} parameters, vocabulary of {}.\n\nArguments of the step that made it:\n\n```json\n{}\n```\n",
+        architecture,
+        config.parameters(),
+        config.vocab_size(),
+        serde_json::to_string_pretty(&context.arguments).map_err(|error| StageError::Data(error.to_string()))?,
+    );
+    let path = context.out.join("README.md");
+    fs::write(&path, card).map_err(|error| StageError::File { path, error })
+}

@@ -1,0 +1,47 @@
+//! `filter`: keeps the samples that meet a condition, and counts the others by the part of it that they fail.
+
+use serde::Deserialize;
+
+use crate::{
+    base::predicate::Predicate,
+    data::{
+        dataset::{Dataset, Writer},
+        rows::{Kind, Sample},
+    },
+    reward::row,
+    stages::{Context, Stage, StageError},
+};
+
+pub const STAGE: Stage = Stage { name: "filter", version: 1, run };
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    #[serde(rename = "where")]
+    condition: Predicate,
+}
+
+fn run(context: &Context) -> Result<(), StageError> {
+    let arguments: Arguments = context.arguments()?;
+    row::check(&arguments.condition)?;
+    let data = Dataset::open(context.input("data")?)?;
+    let mut writer = Writer::create(&context.out, Kind::Sample)?;
+    for sample in data.rows::<Sample>()? {
+        let sample = sample?;
+        match row::refuse(&arguments.condition, &sample)? {
+            Some(reason) => writer.count(&reason),
+            None => writer.push(&sample)?,
+        }
+    }
+    let summary = writer.finish()?;
+    if summary.rows == 0 {
+        let counts: Vec<String> = summary.counts.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        let condition = row::describe(&arguments.condition);
+        return Err(StageError::Data(format!(
+            "expected rows where {condition}, found none among {}: {}",
+            data.summary.rows,
+            counts.join(", ")
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! `grpo`: group relative policy optimisation (DeepSeekMath, arXiv 2402.03300), the reinforcement learning of R1.
+
+mod advantage;
+mod loss;
+mod minibatch;
+
+use serde::Deserialize;
+
+use crate::{
+    base::{
+        reward::Reward,
+        rng::Stream,
+        schedule::Schedule,
+        units::{Amount, Unit},
+    },
+    data::{dataset, order::Order, rows::Problem, tokenizer::Tokenizer},
+    model::Transformer,
+    reward::score::Scorer,
+    stages::{
+        Context, Progress, Stage, StageError, card,
+        rollout::{Draw, Respondent},
+        trainer::{Settings, Trainer},
+    },
+};
+use advantage::{Normalize, advantages, deviation, mean};
+use loss::{Aggregate, Coefficients};
+use minibatch::{Experience, Minibatches};
+
+pub const STAGE: Stage = Stage { name: "grpo", version: 1, run };
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    reward: Schedule<Reward>,
+    budget: Amount,
+    prompts: usize,
+    group: usize,
+    lr: Schedule<f64>,
+    temperature: Schedule<f64>,
+    max_length: Schedule<Amount>,
+    kl: f64,
+    clip_low: f64,
+    clip_high: f64,
+    normalize: Normalize,
+    loss: Aggregate,
+    minibatches: usize,
+    /// Steps after which the reference becomes the policy of the moment; the starting model for good where absent.
+    reference: Option<Amount>,
+    clip: f64,
+    beta2: f64,
+    weight_decay: f64,
+    bias_speed: f64,
+    seed: u64,
+}
+
+fn run(context: &Context) -> Result<(), StageError> {
+    let arguments: Arguments = context.arguments()?;
+    if arguments.budget.unit != Unit::Steps {
+        return Err(StageError::Arguments(format!(
+            "expected a budget in steps, found {}",
+            arguments.budget.unit.name()
+        )));
+    }
+    let folder = context.input("model")?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let problems: Vec<Problem> = dataset::read(context.input("data")?)?;
+    if problems.is_empty() {
+        return Err(StageError::Data("the data holds no problems".to_owned()));
+    }
+    let settings = Settings {
+        beta2: arguments.beta2,
+        weight_decay: arguments.weight_decay,
+        clip: arguments.clip,
+        bias_speed: arguments.bias_speed,
+    };
+    let mut trainer = Trainer::new(Transformer::load(folder)?, settings)?;
+    let mut reference = if arguments.kl > 0.0 { Some(Transformer::load(folder)?) } else { None };
+    let total = arguments.budget.count();
+    for step in 0..total {
+        context.check_cancelled()?;
+        if let (Some(reference), Some(every)) = (&mut reference, &arguments.reference)
+            && step > 0
+            && step % every.count().max(1) == 0
+        {
+            *reference = trainer.model.copy()?;
+        }
+        let rollout = roll_out(context, &arguments, &trainer.model, &tokenizer, &problems, step)?;
+        let metrics = learn(context, &arguments, &mut trainer, reference.as_ref(), rollout, step)?;
+        context.progress(Progress { done: step + 1, total, unit: "steps", metrics });
+    }
+    trainer.model.save(&context.out)?;
+    card::finish(context, folder)
+}
+
+/// What was sampled in one step, scored.
+struct Rollout {
+    experiences: Vec<Experience>,
+    metrics: Vec<(&'static str, f64)>,
+}
+
+/// Draws groups of answers to the step's problems and scores them.
+fn roll_out(
+    context: &Context,
+    arguments: &Arguments,
+    model: &Transformer,
+    tokenizer: &Tokenizer,
+    problems: &[Problem],
+    step: u64,
+) -> Result<Rollout, StageError> {
+    let chosen = chosen(problems, arguments, step);
+    let draw = Draw {
+        copies: arguments.group,
+        temperature: arguments.temperature.at(step, arguments.budget.count()),
+        top_p: 1.0,
+        top_k: None,
+        max_length: max_length(arguments, step)?,
+        seed: arguments.seed,
+        first_row: step * (arguments.prompts * arguments.group) as u64,
+    };
+    let answers = Respondent::new(model, tokenizer)?.answer(&context.pool, &chosen, draw)?;
+    let reward = arguments.reward.constant_at(step);
+    let reward = reward.ok_or_else(|| StageError::Arguments("expected a reward at every step".to_owned()))?;
+    let scorer = Scorer::new(reward)?;
+    let mut rewards = Vec::with_capacity(answers.len());
+    let mut correct = 0.0;
+    for (index, answer) in answers.iter().enumerate() {
+        let Some(problem) = chosen.get(index / arguments.group) else { continue };
+        rewards.push(scorer.score(&answer.sample(problem, tokenizer.prompt(&problem.question)?)).total);
+        correct += f64::from(u8::from(crate::reward::answer::is_correct(&answer.text, &problem.answer)));
+    }
+    let count = answers.len().max(1) as f64;
+    let lengths: Vec<f64> = answers.iter().map(|it| it.completion.ids.len() as f64).collect();
+    let cut = answers.iter().filter(|it| !it.completion.stopped).count() as f64;
+    let spread: Vec<f64> = rewards.chunks(arguments.group).map(deviation).collect();
+    let even = spread.iter().filter(|it| **it < 1e-9).count() as f64;
+    let metrics = vec![
+        ("reward", mean(&rewards)),
+        ("reward_std", mean(&spread)),
+        ("frac_reward_zero_std", even / spread.len().max(1) as f64),
+        ("accuracy", correct / count),
+        ("completions/mean_length", mean(&lengths)),
+        ("completions/clipped_ratio", cut / count),
+    ];
+    let advantages = advantages(&rewards, arguments.group, arguments.normalize);
+    let experiences = answers.into_iter().zip(advantages);
+    let experiences =
+        experiences.map(|(answer, advantage)| Experience::new(answer.prompt, answer.completion, advantage)).collect();
+    Ok(Rollout { experiences, metrics })
+}
+
+/// The problems of a step: a seeded order of all problems, epoch after epoch.
+fn chosen<'a>(problems: &'a [Problem], arguments: &Arguments, step: u64) -> Vec<&'a Problem> {
+    let order = Order::new(arguments.seed, problems.len());
+    let places = order.range(step * arguments.prompts as u64, arguments.prompts);
+    places.into_iter().filter_map(|at| problems.get(at)).collect()
+}
+
+fn max_length(arguments: &Arguments, step: u64) -> Result<usize, StageError> {
+    let length = arguments.max_length.constant_at(step).map(|it| it.count() as usize);
+    length.ok_or_else(|| StageError::Arguments("expected `max_length` to be constant between its phases".to_owned()))
+}
+
+/// Takes the step's optimiser steps, one for each minibatch, and adds their metrics to the rollout's.
+fn learn(
+    context: &Context,
+    arguments: &Arguments,
+    trainer: &mut Trainer,
+    reference: Option<&Transformer>,
+    rollout: Rollout,
+    step: u64,
+) -> Result<Vec<(&'static str, f64)>, StageError> {
+    let total = arguments.budget.count();
+    let temperature = arguments.temperature.at(step, total);
+    let lr = arguments.lr.at(step, total);
+    let minibatches = Minibatches {
+        pool: &context.pool,
+        coefficients: Coefficients {
+            clip_low: arguments.clip_low,
+            clip_high: arguments.clip_high,
+            kl: arguments.kl,
+        },
+        aggregate: arguments.loss,
+        temperature,
+        order: Stream::new(arguments.seed, "grpo minibatches").permutation(rollout.experiences.len(), step),
+        count: arguments.minibatches.max(1),
+    };
+    let learnt = minibatches.learn(trainer, reference, &rollout.experiences, lr)?;
+    let mut metrics = rollout.metrics;
+    metrics.extend([
+        ("loss", learnt.loss),
+        ("kl", learnt.kl),
+        ("clip_ratio", learnt.clip_ratio),
+        ("entropy", learnt.entropy),
+        ("sampling/logp_difference/max", learnt.sampler_difference),
+        ("grad_norm", learnt.gradient_norm),
+        ("learning_rate", lr),
+        ("expert_imbalance", learnt.imbalance),
+    ]);
+    Ok(metrics)
+}

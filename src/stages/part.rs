@@ -1,0 +1,97 @@
+//! Parts of a batch: token sequences laid end to end, with the places whose next token is learnt.
+
+use crate::{data::packing::pack, model::Packed};
+
+/// How many tokens a part aims at: enough rows to keep matrix products busy, few enough to keep memory small.
+///
+/// The cut is a constant, and not a function of the threads, because sums of gradients depend on it.
+pub const PART_TOKENS: usize = 1024;
+
+/// A token sequence of which the tokens from `from` on are learnt.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    pub ids: Vec<u32>,
+    pub from: usize,
+}
+
+/// Some sequences of a batch, ready for the model.
+#[derive(Debug)]
+pub struct Part {
+    pub packed: Packed,
+    /// Rows of the packed batch that predict, and what they should predict.
+    pub rows: Vec<u32>,
+    pub targets: Vec<u32>,
+    /// Which sequences of the batch these are, with the number of targets of each.
+    pub sequences: Vec<(usize, usize)>,
+}
+
+impl Sequence {
+    /// How many tokens are learnt. The first token has nothing before it, and is never learnt.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        self.ids.len() - self.from.clamp(1, self.ids.len())
+    }
+}
+
+/// Packs sequences, in their order, into parts of at most [`PART_TOKENS`] tokens (one sequence may be longer).
+#[must_use]
+pub fn parts(sequences: &[Sequence]) -> Vec<Part> {
+    let learnt: Vec<(usize, &Sequence)> = sequences.iter().enumerate().filter(|(_, it)| it.targets() > 0).collect();
+    let lengths: Vec<usize> = learnt.iter().map(|(_, it)| it.ids.len() - 1).collect();
+    let groups = pack(&lengths, PART_TOKENS).into_iter().map(|group| {
+        let mut part = Part::empty();
+        group.into_iter().filter_map(|at| learnt.get(at)).for_each(|(index, sequence)| part.push(*index, sequence));
+        part
+    });
+    groups.collect()
+}
+
+impl Part {
+    fn empty() -> Self {
+        Self {
+            packed: Packed::default(),
+            rows: Vec::new(),
+            targets: Vec::new(),
+            sequences: Vec::new(),
+        }
+    }
+
+    /// Adds a sequence without its last token, which predicts nothing.
+    fn push(&mut self, index: usize, sequence: &Sequence) {
+        let from = sequence.from.max(1);
+        let start = self.packed.ids.len();
+        let (Some(inputs), Some(targets)) =
+            (sequence.ids.get(..sequence.ids.len() - 1), sequence.ids.get(from..))
+        else {
+            return;
+        };
+        self.packed.push(inputs);
+        self.rows.extend((from - 1..inputs.len()).map(|at| (start + at) as u32));
+        self.targets.extend(targets);
+        self.sequences.push((index, targets.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_tokens_from_the_mark_on_are_learnt() {
+        let sequences = [Sequence { ids: vec![5, 6, 7, 8], from: 2 }, Sequence { ids: vec![9, 10], from: 0 }];
+        let parts = parts(&sequences);
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].packed.ids, [5, 6, 7, 9]);
+        assert_eq!(parts[0].packed.lengths, [3, 1]);
+        assert_eq!(parts[0].rows, [1, 2, 3]);
+        assert_eq!(parts[0].targets, [7, 8, 10]);
+        assert_eq!(parts[0].sequences, [(0, 2), (1, 1)]);
+    }
+
+    #[test]
+    fn a_full_part_is_closed() {
+        let sequence = Sequence { ids: vec![1; 401], from: 1 };
+        let parts = parts(&[sequence.clone(), sequence.clone(), sequence]);
+        assert_eq!(parts.iter().map(|it| it.packed.ids.len()).collect::<Vec<_>>(), [800, 400]);
+    }
+}

@@ -1,0 +1,125 @@
+//! `pretrain`: next-token training on plain text, every token of every document.
+
+use serde::Deserialize;
+
+use crate::{
+    base::{
+        schedule::Schedule,
+        units::{Amount, Unit},
+    },
+    data::{dataset, order::Order, packing::pieces, rows::Text, tokenizer::Tokenizer},
+    model::{Config, Transformer},
+    stages::{
+        Context, Progress, Stage, StageError, card, likelihood,
+        part::Sequence,
+        trainer::{Settings, Trainer},
+    },
+};
+
+pub const STAGE: Stage = Stage { name: "pretrain", version: 1, run };
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    budget: Amount,
+    batch: Amount,
+    lr: Schedule<f64>,
+    weight_decay: f64,
+    clip: f64,
+    beta2: f64,
+    bias_speed: f64,
+    seed: u64,
+}
+
+fn run(context: &Context) -> Result<(), StageError> {
+    let arguments: Arguments = context.arguments()?;
+    let folder = context.input("model")?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let documents = documents(context, &tokenizer)?;
+    let batches = batches(&documents, &arguments)?;
+    let settings = Settings {
+        beta2: arguments.beta2,
+        weight_decay: arguments.weight_decay,
+        clip: arguments.clip,
+        bias_speed: arguments.bias_speed,
+    };
+    let mut trainer = Trainer::new(Transformer::load(folder)?, settings)?;
+    let total = batches.len() as u64;
+    for (step, batch) in (0..).zip(&batches) {
+        context.check_cancelled()?;
+        let sequences: Vec<Sequence> = batch.iter().filter_map(|at| documents.get(*at).cloned()).collect();
+        let lr = arguments.lr.at(step, total);
+        let update = likelihood::step(&mut trainer, &context.pool, lr, &sequences)?;
+        context.progress(Progress {
+            done: step + 1,
+            total,
+            unit: "steps",
+            metrics: vec![
+                ("loss", update.loss),
+                ("learning_rate", lr),
+                ("grad_norm", update.gradient_norm),
+                ("expert_imbalance", update.imbalance),
+            ],
+        });
+    }
+    trainer.model.save(&context.out)?;
+    card::finish(context, folder)
+}
+
+/// The documents as token sequences; documents longer than the model's context are cut into several.
+fn documents(context: &Context, tokenizer: &Tokenizer) -> Result<Vec<Sequence>, StageError> {
+    let rows: Vec<Text> = dataset::read(context.input("text")?)?;
+    let longest = Config::read(context.input("model")?)?.max_positions().max(2);
+    let mut sequences = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let ids = tokenizer.document(&row.text)?;
+        sequences.extend(pieces(&ids, longest).into_iter().map(|ids| Sequence { ids, from: 0 }));
+    }
+    if sequences.iter().all(|it| it.targets() == 0) {
+        return Err(StageError::Data("the text holds no document of two tokens or more".to_owned()));
+    }
+    Ok(sequences)
+}
+
+/// Which documents each step learns from: epoch by epoch in a seeded order, until the budget is used up.
+fn batches(documents: &[Sequence], arguments: &Arguments) -> Result<Vec<Vec<usize>>, StageError> {
+    let order = Order::new(arguments.seed, documents.len());
+    let size = arguments.batch.count().max(1) as usize;
+    let tokens: usize = documents.iter().map(|it| it.ids.len()).sum();
+    let budget = match arguments.budget.unit {
+        Unit::Tokens => arguments.budget.count() as usize,
+        Unit::Epochs => (arguments.budget.value * tokens as f64).round() as usize,
+        Unit::Steps => usize::MAX,
+        other => {
+            return Err(StageError::Arguments(format!(
+                "expected a budget in tokens, epochs or steps, found {}",
+                other.name()
+            )));
+        }
+    };
+    let steps = if arguments.budget.unit == Unit::Steps { arguments.budget.count() as usize } else { usize::MAX };
+    let mut batches = Vec::new();
+    let (mut batch, mut filled, mut used) = (Vec::new(), 0, 0);
+    for epoch in 0.. {
+        for index in order.epoch(epoch) {
+            if used >= budget || batches.len() >= steps {
+                break;
+            }
+            let length = documents.get(index).map_or(0, |it| it.ids.len());
+            batch.push(index);
+            filled += length;
+            used += length;
+            if filled >= size {
+                batches.push(std::mem::take(&mut batch));
+                filled = 0;
+            }
+        }
+        if used >= budget || batches.len() >= steps {
+            break;
+        }
+    }
+    if !batch.is_empty() && batches.len() < steps {
+        batches.push(batch);
+    }
+    Ok(batches)
+}

@@ -1,0 +1,42 @@
+//! `take`: so many rows of a data set, the first ones, or a random choice where a seed is given.
+
+use serde::Deserialize;
+
+use crate::{
+    base::{rng::Stream, units::Amount},
+    data::{
+        DataError,
+        dataset::{Dataset, Writer},
+    },
+    stages::{Context, Stage, StageError},
+};
+
+pub const STAGE: Stage = Stage { name: "take", version: 1, run };
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    rows: Amount,
+    seed: Option<u64>,
+}
+
+fn run(context: &Context) -> Result<(), StageError> {
+    let arguments: Arguments = context.arguments()?;
+    let data = Dataset::open(context.input("data")?)?;
+    let lines = data.lines()?.collect::<Result<Vec<_>, DataError>>()?;
+    let count = arguments.rows.count() as usize;
+    if lines.len() < count {
+        return Err(StageError::Data(format!("expected at least {count} rows to take, found {}", lines.len())));
+    }
+    let order = match arguments.seed {
+        Some(seed) => Stream::new(seed, "take").permutation(lines.len(), 0),
+        None => (0..lines.len()).collect(),
+    };
+    let mut writer = Writer::create(&context.out, data.summary.kind)?;
+    for line in order.into_iter().take(count).filter_map(|at| lines.get(at)) {
+        writer.push_line(&line.text)?;
+    }
+    writer.count_many("not taken", lines.len() - count);
+    writer.finish()?;
+    Ok(())
+}
