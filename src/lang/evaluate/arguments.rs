@@ -1,0 +1,132 @@
+//! Which argument of a call fills which parameter.
+
+use super::{Evaluator, scope::Scope};
+use crate::{
+    base::{
+        diagnostic::Diagnostic,
+        span::Span,
+        suggest::{did_you_mean, nearest},
+    },
+    lang::signature::Signature,
+    syntax::ast::{Argument, Expr, ExprKind},
+};
+
+impl<'a> Evaluator<'a> {
+    /// The expression for each parameter, where the call gives one: inputs and files by position, the others by name.
+    pub(super) fn bind(
+        &mut self,
+        stage: &'a Signature<'a>,
+        callee: Span,
+        arguments: &'a [Argument],
+        scope: &Scope,
+    ) -> Vec<Option<&'a Expr>> {
+        let mut bound: Vec<Option<&'a Expr>> = vec![None; stage.parameters.len()];
+        let mut unnamed = Vec::new();
+        // Parameters that a mistyped name may have meant are not complained of again.
+        let mut meant: Vec<&str> = Vec::new();
+        for argument in arguments {
+            let (name, span) = match (&argument.name, &argument.value.kind) {
+                (Some(name), _) => (name.text.as_str(), name.span),
+                // A name that is also a parameter's stands for itself.
+                (None, ExprKind::Name(name))
+                    if stage.parameters.iter().any(|it| it.name == name && !it.is_positional()) =>
+                {
+                    (name.as_str(), argument.value.span)
+                }
+                _ => {
+                    unnamed.push(&argument.value);
+                    continue;
+                }
+            };
+            let Some(position) = stage.position(name) else {
+                meant.extend(nearest(name, stage.parameters.iter().map(|it| it.name)));
+                self.unknown_argument(stage, name, span);
+                self.dry(|me| me.eval(&argument.value, scope));
+                continue;
+            };
+            match bound.get_mut(position) {
+                Some(Some(first)) => {
+                    let complaint = Diagnostic::error(span, format!("`{name}` is given twice"));
+                    self.diagnostics.push(complaint.label(first.span, "first given here"));
+                }
+                Some(slot) => *slot = Some(&argument.value),
+                None => {}
+            }
+        }
+        self.bind_unnamed(stage, unnamed, &mut bound, scope);
+        self.check_required(stage, callee, &bound, &meant, scope);
+        bound
+    }
+
+    fn bind_unnamed(
+        &mut self,
+        stage: &'a Signature<'a>,
+        unnamed: Vec<&'a Expr>,
+        bound: &mut [Option<&'a Expr>],
+        scope: &Scope,
+    ) {
+        let mut unnamed = unnamed.into_iter();
+        let slots = stage.parameters.iter().zip(bound.iter_mut());
+        let free = slots.filter(|(parameter, slot)| parameter.is_positional() && slot.is_none());
+        for ((_, slot), expr) in free.zip(unnamed.by_ref()) {
+            *slot = Some(expr);
+        }
+        for expr in unnamed {
+            let inputs: Vec<&str> = stage.parameters.iter().filter(|it| it.is_positional()).map(|it| it.name).collect();
+            let message = match inputs.as_slice() {
+                [] => format!("`{}` takes no inputs by position", stage.path),
+                [one] => format!("`{}` takes one input by position, `{one}`", stage.path),
+                many => format!("`{}` takes {} inputs by position: {}", stage.path, many.len(), many.join(", ")),
+            };
+            let hint = match (&expr.kind, stage.parameters.iter().find(|it| !it.is_positional())) {
+                (ExprKind::Name(name), _) => match did_you_mean(name, stage.parameters.iter().map(|it| it.name)) {
+                    Some(hint) => hint,
+                    None => format!("give everything else by name: `argument = {name}`"),
+                },
+                (_, Some(first)) => {
+                    format!(
+                        "give everything else by name, such as `{} = {}`",
+                        first.name,
+                        self.sources.slice(expr.span)
+                    )
+                }
+                (_, None) => "leave it out".to_owned(),
+            };
+            if !hint.starts_with("did you mean") {
+                self.dry(|me| me.eval(expr, scope));
+            }
+            self.diagnostics.push(Diagnostic::error(expr.span, message).hint(hint));
+        }
+    }
+
+    fn unknown_argument(&mut self, stage: &Signature<'_>, name: &str, span: Span) {
+        let names = || stage.parameters.iter().map(|it| it.name);
+        let hint = did_you_mean(name, names()).unwrap_or_else(|| match stage.parameters.is_empty() {
+            true => "it takes none".to_owned(),
+            false => format!("it takes {}", names().collect::<Vec<_>>().join(", ")),
+        });
+        self.diagnostics.push(Diagnostic::error(span, format!("`{}` has no argument `{name}`", stage.path)).hint(hint));
+    }
+
+    fn check_required(
+        &mut self,
+        stage: &Signature<'_>,
+        callee: Span,
+        bound: &[Option<&'a Expr>],
+        meant: &[&str],
+        scope: &Scope,
+    ) {
+        let open = stage.parameters.iter().zip(bound).filter(|(it, _)| !meant.contains(&it.name));
+        for (parameter, given) in open {
+            let set = || self.overrides.find(&format!("{}.{}", scope.address, parameter.name)).is_some() && !self.dry;
+            if given.is_none() && parameter.is_required() && !set() {
+                let message = format!("`{}` needs `{}: {}`", stage.path, parameter.name, parameter.ty);
+                let hint = match parameter.is_positional() {
+                    true => format!("put a {} in its place", parameter.ty),
+                    false => format!("add `{} = ..`", parameter.name),
+                };
+                self.diagnostics.push(Diagnostic::error(callee, message).hint(hint));
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Calls: which stage is meant, and what its arguments come to.
+
+use super::{
+    Evaluator,
+    scope::{FrameId, Scope},
+};
+use crate::{
+    base::{
+        diagnostic::Diagnostic,
+        predicate::Predicate,
+        reward::{Reward, Term},
+        span::Span,
+        suggest::did_you_mean,
+    },
+    lang::{
+        names::FUNCTIONS,
+        signature::{Parameter, Signature},
+        types::Type,
+        values::Value,
+    },
+    syntax::ast::{Argument, Expr, ExprKind},
+};
+
+/// The value of an argument, and where it was written.
+pub(super) type Placed = (Value, Span);
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn call(&mut self, expr: &'a Expr, callee: &'a Expr, arguments: &'a [Argument], scope: &Scope) -> Value {
+        let Some(path) = path(callee) else {
+            self.look_at(arguments, scope);
+            let hint = "a call names a stage, such as `sft(..)` or `merge.linear(..)`";
+            return self.mistake(Diagnostic::error(callee.span, "expected the name of a stage").hint(hint));
+        };
+        let stages = self.stages;
+        if let Some(stage) = stages.get(&path) {
+            let written = self.bind(stage, callee.span, arguments, scope);
+            return self.apply(stage, written, expr.span, scope);
+        }
+        match path.as_str() {
+            "cosine" | "linear" => self.curve(&path, callee.span, arguments, scope),
+            "refresh" => self.refresh(callee.span, arguments, scope),
+            _ => {
+                self.look_at(arguments, scope);
+                let defined = self.frame(scope.frame).is_some_and(|it| it.entries.contains_key(path.as_str()));
+                let complaint = if defined {
+                    Diagnostic::error(callee.span, format!("`{path}` is not a stage"))
+                } else {
+                    Diagnostic::error(callee.span, format!("unknown stage `{path}`"))
+                };
+                let hint =
+                    did_you_mean(&path, self.stages.paths().chain(FUNCTIONS)).or_else(|| self.by_last_word(&path));
+                self.mistake(complaint.maybe_hint(hint))
+            }
+        }
+    }
+
+    /// `linear_merge` is far from `merge.linear`, but `merge.ties` and `linear` share a word with it.
+    fn by_last_word(&self, path: &str) -> Option<String> {
+        let words: Vec<&str> = path.split(['.', '_']).collect();
+        let shares = |it: &&str| it.split(['.', '_']).any(|word| words.contains(&word));
+        self.stages.paths().find(shares).map(|it| format!("did you mean `{it}`?"))
+    }
+
+    /// The value of a stage used with these arguments: a step, the result of a composite, or a plain value.
+    pub(super) fn apply(
+        &mut self,
+        stage: &'a Signature<'a>,
+        written: Vec<Option<&'a Expr>>,
+        span: Span,
+        scope: &Scope,
+    ) -> Value {
+        let mut values = Vec::with_capacity(written.len());
+        for (parameter, written) in stage.parameters.iter().zip(written) {
+            let target = format!("{}.{}", scope.address, parameter.name);
+            let set = if stage.is_value() { None } else { self.overridden(&target, &parameter.ty, written) };
+            values.push(self.argument(stage, parameter, set.or(written), span, scope));
+        }
+        self.invoke(stage, values, span, scope)
+    }
+
+    /// The value of a stage used with values that are known.
+    pub(super) fn invoke(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
+        match (&stage.returns, stage.body) {
+            (_, Some(body)) => self.expand(stage, body, values, span, scope),
+            (Type::Reward, None) => {
+                let arguments = values.iter().map(|(value, _)| value.to_json()).collect();
+                let terms = vec![Term { weight: 1.0, name: stage.path.clone(), arguments }];
+                Value::Reward(Reward { terms })
+            }
+            (Type::Predicate, None) => Value::Predicate(Predicate::Is(stage.path.clone())),
+            (Type::Amount(units), None) => Value::RowField { name: stage.path.clone(), unit: units.first().copied() },
+            (_, None) => self.step(stage, values, span, scope),
+        }
+    }
+
+    /// The value of one argument: as written or set, or else the default.
+    fn argument(
+        &mut self,
+        stage: &'a Signature<'a>,
+        parameter: &Parameter<'a>,
+        written: Option<&'a Expr>,
+        call: Span,
+        scope: &Scope,
+    ) -> Placed {
+        let (value, span) = match (written, parameter.default) {
+            (Some(expr), _) => {
+                let inner = scope.argument(parameter.name);
+                (self.ranged(expr, &parameter.ty, parameter.range, &inner), expr.span)
+            }
+            (None, Some(default)) => {
+                // Defaults see no names of the recipe.
+                let outside = Scope::new(FrameId::EMPTY, String::new());
+                (self.eval_as(default, &parameter.ty, &outside), default.span)
+            }
+            (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
+            (None, None) => (Value::None, call),
+        };
+        if parameter.trains {
+            let taint = value.artifacts().into_iter().find_map(|(_, artifact)| artifact.taint.clone());
+            if let Some(taint) = taint {
+                self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
+            }
+        }
+        (value, span)
+    }
+
+    /// Evaluates arguments that go nowhere, for the mistakes in them.
+    fn look_at(&mut self, arguments: &'a [Argument], scope: &Scope) {
+        self.dry(|me| arguments.iter().for_each(|it| drop(me.eval(&it.value, scope))));
+    }
+}
+
+/// `sft`, or `merge.linear`.
+fn path(callee: &Expr) -> Option<String> {
+    match &callee.kind {
+        ExprKind::Name(name) => Some(name.clone()),
+        ExprKind::Field { of, name } => Some(format!("{}.{}", path(of)?, name.text)),
+        _ => None,
+    }
+}

@@ -1,0 +1,154 @@
+//! Fan-out: `for m in [zero, r1] { .. }`, and the choice of one member by its key.
+
+use super::{Evaluator, scope::Scope};
+use crate::{
+    base::{diagnostic::Diagnostic, span::Span, suggest::did_you_mean},
+    lang::{
+        types::Type,
+        values::{Element, Value},
+    },
+    syntax::ast::{Expr, Name},
+};
+
+/// The most members that a range may make; a slip of a digit should not make a million steps.
+const MOST_MEMBERS: i64 = 10_000;
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn for_each(&mut self, span: Span, clauses: &'a [(Name, Expr)], body: &'a Expr, scope: &Scope) -> Value {
+        let mut members = Vec::new();
+        let whole = self.clause(clauses, body, scope, &scope.address, Vec::new(), &mut members);
+        if !whole {
+            return Value::MISTAKE;
+        }
+        let mut keys: Vec<&Vec<String>> = members.iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        if let Some([twice, _]) = keys.windows(2).find(|it| matches!(it, [a, b] if a == b)) {
+            let complaint = Diagnostic::error(span, format!("two members have the key `{}`", twice.join(", ")));
+            return self.mistake(complaint.hint("name each member once"));
+        }
+        Value::Collection(members)
+    }
+
+    /// Goes over the first clause, and over the others within; false where a clause could not be gone over.
+    fn clause(
+        &mut self,
+        clauses: &'a [(Name, Expr)],
+        body: &'a Expr,
+        scope: &Scope,
+        address: &str,
+        key: Vec<String>,
+        members: &mut Vec<(Vec<String>, Value)>,
+    ) -> bool {
+        let Some(((name, source), rest)) = clauses.split_first() else {
+            let scope = Scope { address: format!("{address}[{}]", key.join(", ")), ..scope.clone() };
+            let value = self.eval(body, &scope);
+            members.push((key, value));
+            return true;
+        };
+        let of = Scope { address: format!("{address}.{}", name.text), ..scope.clone() };
+        let Some(elements) = self.elements(source, &of) else {
+            // The body is looked at once all the same.
+            let mut scope = scope.clone();
+            scope.locals.push((name.text.clone(), Value::MISTAKE, name.text.clone()));
+            self.dry(|me| me.clause(rest, body, &scope, address, vec![name.text.clone()], &mut Vec::new()));
+            return false;
+        };
+        let mut whole = true;
+        for element in elements {
+            let mut scope = scope.clone();
+            scope.locals.push((name.text.clone(), element.value, element.key.clone()));
+            let key = [key.clone(), vec![element.key]].concat();
+            whole &= self.clause(rest, body, &scope, address, key, members);
+        }
+        whole
+    }
+
+    /// What `for` goes over, each with its key.
+    fn elements(&mut self, source: &'a Expr, scope: &Scope) -> Option<Vec<Element>> {
+        match self.eval(source, scope) {
+            Value::List(elements) => Some(elements),
+            Value::Collection(members) => {
+                Some(members.into_iter().map(|(key, value)| Element { key: key.join(", "), value }).collect())
+            }
+            Value::Unknown(Type::Unknown | Type::List(_)) => None,
+            other => {
+                let message = format!("expected a list, found {}", other.describe());
+                self.mistake(Diagnostic::error(source.span, message).hint("write a list: `[zero, r1]`, or `1..3`"));
+                None
+            }
+        }
+    }
+
+    /// `1..3` as the list of its whole numbers, both ends included.
+    pub(super) fn range(&mut self, span: Span, from: &'a Expr, to: &'a Expr, scope: &Scope) -> Value {
+        match (self.eval(from, scope), self.eval(to, scope)) {
+            (Value::Int(from), Value::Int(to)) if to.saturating_sub(from) < MOST_MEMBERS => {
+                Value::List((from..=to).map(|it| Element { key: it.to_string(), value: Value::Int(it) }).collect())
+            }
+            (Value::Int(_), Value::Int(_)) => {
+                self.mistake(Diagnostic::error(span, format!("a range has at most {MOST_MEMBERS} members")))
+            }
+            (Value::Unknown(_), _) | (_, Value::Unknown(_)) => Value::MISTAKE,
+            _ => {
+                let hint = "a range of whole numbers is a list; a curve is `cosine(a to b)`";
+                self.mistake(Diagnostic::error(span, "a range cannot stand here").hint(hint))
+            }
+        }
+    }
+
+    /// `scores[r1]`: the member with that key, or, of a collection over several clauses, the members that start with it.
+    pub(super) fn index(&mut self, of: &'a Expr, index: &'a Expr, scope: &Scope) -> Value {
+        let members: Vec<(Vec<String>, Value)> = match self.eval(of, scope) {
+            Value::Collection(members) => members,
+            Value::List(elements) => {
+                let keyed = |(at, it): (usize, Element)| {
+                    let by_position = self.sources.slice(index.span) == at.to_string();
+                    (vec![if by_position { at.to_string() } else { it.key }], it.value)
+                };
+                elements.into_iter().enumerate().map(keyed).collect()
+            }
+            Value::Unknown(_) => return Value::MISTAKE,
+            other => {
+                let message = format!("{} has no members", other.describe());
+                let hint = "only a list, or what `for` makes, has members";
+                return self.mistake(Diagnostic::error(of.span, message).hint(hint));
+            }
+        };
+        let has = |key: &str| members.iter().any(|(it, _)| it.first().is_some_and(|first| first == key));
+        let mut key = self.key(index, scope);
+        if !key.as_deref().is_some_and(has) {
+            // Not the key itself, so perhaps the name of a param that holds the key.
+            let known = self
+                .frame(scope.frame)
+                .is_some_and(|frame| key.as_deref().is_none_or(|key| frame.entries.contains_key(key)));
+            let value = if known { self.eval(index, scope) } else { Value::None };
+            key = match value {
+                Value::Text(text) => Some(text),
+                Value::Int(value) => Some(value.to_string()),
+                Value::Unknown(_) => return Value::MISTAKE,
+                _ => key,
+            };
+        }
+        let Some(key) = key.filter(|key| has(key)) else {
+            let mut keys: Vec<&str> = members.iter().filter_map(|(key, _)| Some(key.first()?.as_str())).collect();
+            keys.dedup();
+            let text = self.sources.slice(index.span);
+            let hint = did_you_mean(text, keys.iter().copied())
+                .unwrap_or_else(|| format!("the members are {}", keys.join(", ")));
+            return self.mistake(Diagnostic::error(index.span, format!("no member `{text}`")).hint(hint));
+        };
+        let mut chosen: Vec<(Vec<String>, Value)> = members
+            .into_iter()
+            .filter(|(it, _)| it.first() == Some(&key))
+            .map(|(it, value)| (it.into_iter().skip(1).collect(), value))
+            .collect();
+        match chosen.pop() {
+            Some((rest, value)) if rest.is_empty() => value,
+            Some(last) => {
+                chosen.push(last);
+                Value::Collection(chosen)
+            }
+            None => Value::MISTAKE,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Composite stages: a call expands into the steps of the body, at addresses below the call's own.
+
+use super::{
+    Evaluator,
+    calls::Placed,
+    coerce::stand_in,
+    scope::{Definition, Entry, FrameId, Scope, State},
+};
+use crate::{
+    base::{diagnostic::Diagnostic, span::Span},
+    lang::{
+        signature::{Signature, duplicate},
+        types::Type,
+        values::Value,
+    },
+    syntax::ast::{Item, Name},
+};
+
+/// Stages that use stages twice, and those again, double with each line; a slip should not make a million steps.
+const MOST_EXPANSIONS: usize = 10_000;
+
+impl<'a> Evaluator<'a> {
+    /// Checks every definition by itself, so that a stage that is never called has its mistakes found too.
+    pub(super) fn check_stages(&mut self) {
+        let stages = self.stages;
+        for stage in stages.iter() {
+            let outside = Scope::new(FrameId::EMPTY, String::new());
+            for parameter in &stage.parameters {
+                if let Some(default) = parameter.default {
+                    self.dry(|me| me.ranged(default, &parameter.ty, parameter.range, &outside));
+                }
+            }
+            let Some(body) = stage.body else { continue };
+            for item in body {
+                self.check_item(item);
+            }
+            let values = stage.parameters.iter().map(|it| (stand_in(&it.ty), it.span)).collect();
+            let scope = Scope::new(FrameId::EMPTY, stage.path.clone());
+            self.dry(|me| me.expand(stage, body, values, stage.span, &scope));
+        }
+    }
+
+    fn check_item(&mut self, item: &'a Item) {
+        let (span, word, hint) = match item {
+            Item::Param(param) => (param.span, "param", "write it between the parentheses"),
+            Item::Input(input) => (input.span, "input", "write it between the parentheses"),
+            Item::Stage(stage) => (stage.span, "stage", "define it beside this one"),
+            Item::Use(item) => (item.span, "use", "write it at the head of the file"),
+            Item::Binding(_) | Item::Require(_) | Item::Output(_) => return,
+        };
+        let complaint = Diagnostic::error(span, format!("`{word}` cannot stand in the body of a stage"));
+        self.diagnostics.push(complaint.hint(hint));
+    }
+
+    /// The result of a composite stage, its steps added.
+    pub(super) fn expand(
+        &mut self,
+        stage: &'a Signature<'a>,
+        body: &'a [Item],
+        values: Vec<Placed>,
+        span: Span,
+        scope: &Scope,
+    ) -> Value {
+        if let Some(at) = self.expanding.iter().position(|it| *it == stage.path) {
+            let path: Vec<&str> = self.expanding.iter().skip(at).copied().chain([stage.path.as_str()]).collect();
+            let complaint = Diagnostic::error(span, format!("the stage `{}` uses itself", stage.path))
+                .note(format!("the cycle is {}", path.join(" -> ")));
+            self.diagnostics.push(complaint);
+            return stand_in(&stage.returns);
+        }
+        self.expansions += 1;
+        if self.expansions > MOST_EXPANSIONS {
+            let message = format!("the recipe expands into more than {MOST_EXPANSIONS} uses of its own stages");
+            self.diagnostics.push(Diagnostic::error(stage.span, message).hint("use fewer stages within stages"));
+            return stand_in(&stage.returns);
+        }
+        let id = self.open(body, format!("{}.", scope.address));
+        self.give(id, stage, values);
+        self.expanding.push(&stage.path);
+        // Names of the caller are no part of a cycle in here.
+        let path = std::mem::take(&mut self.path);
+        self.entries(id);
+        let value = self.result(id, stage);
+        self.path = path;
+        self.expanding.pop();
+        value
+    }
+
+    /// Puts the parameters into the frame of the body.
+    fn give(&mut self, id: FrameId, stage: &'a Signature<'a>, values: Vec<Placed>) {
+        for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
+            let entry = Entry { definition: Definition::Given, span, state: State::Done(value) };
+            let Some(frame) = self.frames.get_mut(id.0) else { return };
+            if let Some(taken) = frame.entries.insert(parameter.name, entry) {
+                let name = Name { text: parameter.name.to_owned(), span: taken.span };
+                self.diagnostics.push(duplicate(&name, parameter.span));
+            }
+        }
+    }
+
+    /// What the body's one output is.
+    fn result(&mut self, id: FrameId, stage: &Signature<'a>) -> Value {
+        let outputs = self.frame(id).map(|it| it.outputs.clone()).unwrap_or_default();
+        let names: Vec<&'a Name> = outputs.iter().flat_map(|it| &it.names).collect();
+        let [name] = names.as_slice() else {
+            let (span, message) = match names.get(1) {
+                Some(second) => (second.span, format!("the stage `{}` has more than one output", stage.path)),
+                None => (stage.span, format!("the stage `{}` has no output", stage.path)),
+            };
+            let hint = format!("end the body with `output name`, the {} that it gives", stage.returns);
+            self.diagnostics.push(Diagnostic::error(span, message).hint(hint));
+            return stand_in(&stage.returns);
+        };
+        let scope = self.scope(id, &name.text);
+        let value = self.name(&name.text, name.span, &scope);
+        // `Dataset` without a kind leaves it to the body what the rows are.
+        match (&stage.returns, value) {
+            (Type::Dataset(_), Value::Artifact(artifact)) if stage.returns.accepts(&artifact.ty) => {
+                Value::Artifact(artifact)
+            }
+            (returns, value) => self.coerce(value, returns, name.span, &scope),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Walks a recipe and works out the value of everything in it, adding a call for every step on the way.
+
+mod arguments;
+mod calls;
+mod coerce;
+mod collections;
+mod comparisons;
+mod composite;
+mod expressions;
+mod items;
+mod operators;
+mod order;
+mod schedules;
+mod scope;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    base::{
+        diagnostic::{Diagnostic, Diagnostics},
+        span::Sources,
+        suggest::did_you_mean,
+    },
+    lang::{
+        names::Stages,
+        overrides::Parsed,
+        program::{Call, Program},
+        values::Value,
+    },
+    syntax::ast::File,
+};
+use scope::{Frame, FrameId, Scope};
+
+/// Evaluates a whole recipe.
+pub(super) fn program(
+    sources: &Sources,
+    recipe: &File,
+    stages: &Stages<'_>,
+    overrides: &Parsed,
+) -> (Program, Diagnostics) {
+    let mut evaluator = Evaluator {
+        sources,
+        stages,
+        overrides,
+        diagnostics: Diagnostics::default(),
+        // The first frame is empty: defaults in signatures see no names but those of stages.
+        frames: vec![Frame::default()],
+        path: Vec::new(),
+        expanding: Vec::new(),
+        expansions: 0,
+        dry: false,
+        untaken: false,
+        addresses: BTreeMap::new(),
+        targets: BTreeSet::new(),
+        program: Program { docs: recipe.docs.clone(), ..Program::default() },
+    };
+    let frame = evaluator.open(&recipe.items, String::new());
+    evaluator.check_stages();
+    evaluator.recipe(frame);
+    evaluator.check_targets();
+    (evaluator.program, evaluator.diagnostics)
+}
+
+/// The state of the walk. `'a` is the life of the syntax trees.
+struct Evaluator<'a> {
+    sources: &'a Sources,
+    stages: &'a Stages<'a>,
+    overrides: &'a Parsed,
+    diagnostics: Diagnostics,
+    frames: Vec<Frame<'a>>,
+    /// The bindings being evaluated, each within the one before; a name that is met again closes a cycle.
+    path: Vec<(FrameId, &'a str)>,
+    /// The composite stages being expanded.
+    expanding: Vec<&'a str>,
+    expansions: usize,
+    /// Whether what is evaluated will never run, such as a branch not taken. It is checked all the same.
+    dry: bool,
+    /// Whether what is evaluated stands in a branch not taken.
+    untaken: bool,
+    /// How often an address was asked for.
+    addresses: BTreeMap<String, usize>,
+    /// Everything that `--set` may name.
+    targets: BTreeSet<String>,
+    program: Program,
+}
+
+impl Evaluator<'_> {
+    /// Complains, and gives the value that silences complaints about what follows from this one.
+    fn mistake(&mut self, complaint: Diagnostic) -> Value {
+        self.diagnostics.push(complaint);
+        Value::MISTAKE
+    }
+
+    /// Evaluates something that will not run.
+    fn dry<T>(&mut self, evaluate: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.dry, true);
+        let value = evaluate(self);
+        self.dry = before;
+        value
+    }
+
+    /// Adds a call, at its address or, where two calls would share one, at a numbered one.
+    fn add_call(&mut self, mut call: Call) -> crate::lang::StepId {
+        let uses = self.addresses.entry(call.address.clone()).or_default();
+        *uses += 1;
+        if *uses > 1 {
+            call.address = format!("{}#{uses}", call.address);
+        }
+        self.program.calls.push(call);
+        crate::lang::StepId(self.program.calls.len() - 1)
+    }
+
+    /// Complains of every `--set` that set nothing.
+    fn check_targets(&mut self) {
+        for one in self.overrides.iter() {
+            if self.targets.contains(&one.target) {
+                continue;
+            }
+            let names = self.targets.iter().map(String::as_str);
+            let hint = did_you_mean(&one.target, names).or_else(|| self.suggest_target(&one.target));
+            self.diagnostics.push(
+                Diagnostic::error(one.target_span, format!("nothing to set at `{}`", one.target)).hint(
+                    hint.unwrap_or_else(|| {
+                        "name a param or an input, or an argument of a step, such as `dev1.lr`".into()
+                    }),
+                ),
+            );
+        }
+    }
+
+    /// What the parts of a mistyped target suggest, each looked at by itself.
+    fn suggest_target(&self, target: &str) -> Option<String> {
+        let arguments = |step: &str| {
+            let prefix = format!("{step}.");
+            let names: Vec<&str> =
+                self.targets.iter().filter_map(|it| it.strip_prefix(&prefix)).filter(|it| !it.contains('.')).collect();
+            (!names.is_empty()).then_some(names)
+        };
+        if let Some(names) = arguments(target) {
+            return Some(format!("`{target}` is a step; its arguments are {}", names.join(", ")));
+        }
+        let (step, argument) = target.rsplit_once('.')?;
+        if let Some(names) = arguments(step) {
+            return did_you_mean(argument, names.iter().copied())
+                .or_else(|| Some(format!("the arguments of `{step}` are {}", names.join(", "))));
+        }
+        let steps = self.targets.iter().filter_map(|it| it.rsplit_once('.')).map(|(step, _)| step);
+        did_you_mean(step, steps)
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    fn frame(&self, id: FrameId) -> Option<&Frame<'a>> {
+        self.frames.get(id.0)
+    }
+
+    /// The scope of a frame's own items.
+    fn scope(&self, frame: FrameId, name: &str) -> Scope {
+        let prefix = self.frame(frame).map(|it| it.prefix.as_str()).unwrap_or_default();
+        Scope::new(frame, format!("{prefix}{name}"))
+    }
+}

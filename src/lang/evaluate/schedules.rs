@@ -1,0 +1,75 @@
+//! Values that change over the steps of a stage: curves, phases, and how often something is refreshed.
+
+use super::{Evaluator, scope::Scope};
+use crate::{
+    base::{diagnostic::Diagnostic, schedule::Schedule, span::Span, suggest::did_you_mean, units::Unit},
+    lang::{types::Type, values::Value},
+    syntax::ast::{Argument, Expr, ExprKind},
+};
+
+impl<'a> Evaluator<'a> {
+    /// `cosine(5e-5 to 5e-6, warmup = 20 steps)` or `linear(..)`.
+    pub(super) fn curve(&mut self, name: &str, callee: Span, arguments: &'a [Argument], scope: &Scope) -> Value {
+        let (mut ends, mut warmup) = (None, 0);
+        for argument in arguments {
+            match (&argument.name, &argument.value.kind) {
+                (None, ExprKind::Range { from, to }) if ends.is_none() => {
+                    let number = |me: &mut Self, it: &'a Expr| me.eval_as(it, &Type::Float, scope);
+                    ends = Some((number(self, from), number(self, to)));
+                }
+                (Some(word), _) if word.text == "warmup" => warmup = self.steps(&argument.value, scope).unwrap_or(0),
+                (Some(word), _) => {
+                    let hint = did_you_mean(&word.text, ["warmup"]).unwrap_or_else(|| "it takes `warmup`".into());
+                    let message = format!("`{name}` has no argument `{}`", word.text);
+                    self.diagnostics.push(Diagnostic::error(word.span, message).hint(hint));
+                }
+                (None, _) => {
+                    let message = format!("`{name}` goes from one number to another");
+                    let hint = format!("write `{name}(1e-3 to 1e-4)`");
+                    self.diagnostics.push(Diagnostic::error(argument.value.span, message).hint(hint));
+                    ends.get_or_insert((Value::MISTAKE, Value::MISTAKE));
+                }
+            }
+        }
+        let Some((from, to)) = ends else {
+            let complaint = Diagnostic::error(callee, format!("`{name}` needs the two ends of the curve"));
+            return self.mistake(complaint.hint(format!("write `{name}(1e-3 to 1e-4)`")));
+        };
+        Value::Schedule(Box::new(match name {
+            "cosine" => Schedule::Cosine { from, to, warmup },
+            _ => Schedule::Linear { from, to, warmup },
+        }))
+    }
+
+    /// `refresh(400 steps)`: how often, as the number of steps between.
+    pub(super) fn refresh(&mut self, callee: Span, arguments: &'a [Argument], scope: &Scope) -> Value {
+        match arguments {
+            [Argument { name: None, value }] => self.eval_as(value, &Type::Amount(vec![Unit::Steps]), scope),
+            _ => {
+                let complaint = Diagnostic::error(callee, "`refresh` takes the number of steps between");
+                self.mistake(complaint.hint("write `refresh(400 steps)`"))
+            }
+        }
+    }
+
+    /// `first then next after N steps`.
+    pub(super) fn then(&mut self, first: Value, next: Value, after: &'a Expr, scope: &Scope) -> Value {
+        let after = self.steps(after, scope);
+        let phase = |value| match value {
+            Value::Schedule(schedule) => schedule,
+            other => Box::new(Schedule::Constant(other)),
+        };
+        match after {
+            Some(after) => Value::Schedule(Box::new(Schedule::Then { first: phase(first), next: phase(next), after })),
+            None => Value::MISTAKE,
+        }
+    }
+
+    /// A whole number of steps.
+    fn steps(&mut self, expr: &'a Expr, scope: &Scope) -> Option<u64> {
+        match self.eval_as(expr, &Type::Amount(vec![Unit::Steps]), scope) {
+            Value::Amount(amount) => Some(amount.count()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Steps: the use of a built-in stage, and the files that stand for steps which read them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::{Evaluator, calls::Placed, coerce::stand_in, scope::Scope};
+use crate::{
+    base::{diagnostic::Diagnostic, span::Span},
+    lang::{
+        StepId,
+        program::Call,
+        signature::Signature,
+        types::{Kind, Type, unknown_kind},
+        values::{Artifact, Shape, Value},
+    },
+};
+
+/// Arguments of a model's initialisation that do not decide what it can be merged with.
+const BESIDE_THE_SHAPE: [&str; 3] = ["max_length", "seed", "std"];
+
+impl<'a> Evaluator<'a> {
+    /// Adds a step, and gives what it makes.
+    pub(super) fn step(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
+        let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts()).map(|(_, artifact)| artifact);
+        let taint = artifacts().find_map(|it| it.taint.clone());
+        let kinds = artifacts().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
+        let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
+        let returns = self.returns(stage, inherited, &values);
+        self.check_shapes(stage, &values);
+        let shape = match (&returns, artifacts().find(|it| it.ty == Type::Model)) {
+            (Type::Model, Some(model)) => model.shape.clone(),
+            (Type::Model, None) => shape(stage, &values),
+            _ => None,
+        };
+        let mut call = Call {
+            address: scope.address.clone(),
+            stage: stage.path.clone(),
+            arguments: BTreeMap::new(),
+            files: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            returns: returns.clone(),
+            span,
+            argument_spans: BTreeMap::new(),
+        };
+        for (parameter, (value, span)) in stage.parameters.iter().zip(&values) {
+            let name = parameter.name.to_owned();
+            call.argument_spans.insert(name.clone(), *span);
+            match value {
+                value if parameter.ty.is_artifact() => {
+                    let steps: Vec<StepId> = value.artifacts().into_iter().filter_map(|(_, it)| it.step).collect();
+                    if !steps.is_empty() {
+                        call.inputs.insert(name, steps);
+                    }
+                }
+                Value::Text(path) if parameter.ty.is_path() => {
+                    call.files.insert(name, path.into());
+                }
+                _ if parameter.ty.is_path() => {}
+                value => {
+                    call.arguments.insert(name, value.to_json());
+                }
+            }
+        }
+        let step = if self.dry { None } else { Some(self.add_call(call)) };
+        // A report tells of evaluation data without being it.
+        let taint = taint.filter(|_| returns != Type::Report);
+        Value::Artifact(Artifact { step, ty: returns, taint, shape })
+    }
+
+    /// What a step makes: for `Dataset` without a kind, rows of the kinds that come in, or of the kind it names.
+    fn returns(&mut self, stage: &Signature<'_>, mut inherited: Vec<Kind>, values: &[Placed]) -> Type {
+        let Type::Dataset(kinds) = &stage.returns else { return stage.returns.clone() };
+        if kinds.len() < Kind::ALL.len() {
+            return stage.returns.clone();
+        }
+        if !inherited.is_empty() {
+            inherited.sort_unstable();
+            inherited.dedup();
+            return Type::Dataset(inherited);
+        }
+        let kind = stage.position("kind").and_then(|at| values.get(at));
+        let Some((Value::Text(word), span)) = kind else { return stage.returns.clone() };
+        match Kind::parse(word) {
+            Some(kind) => Type::Dataset(vec![kind]),
+            None => {
+                self.diagnostics.push(unknown_kind(word, *span));
+                stage.returns.clone()
+            }
+        }
+    }
+
+    /// Models that go into one list become one model, so they must be of one architecture.
+    fn check_shapes(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
+            if parameter.ty != Type::List(Box::new(Type::Model)) {
+                continue;
+            }
+            if let Value::List(elements) = value
+                && elements.is_empty()
+            {
+                let message = format!("`{}` needs at least one model", stage.path);
+                self.diagnostics.push(Diagnostic::error(*span, message));
+            }
+            let models = value.artifacts();
+            let known: Vec<_> = models.iter().filter_map(|(key, it)| Some((key, it.shape.as_ref()?))).collect();
+            let Some(((first, one), rest)) = known.split_first() else { continue };
+            for (key, other) in rest {
+                let Some((field, a, b)) = one.difference(other) else { continue };
+                let message = format!("cannot merge `{first}` and `{key}`: their architectures differ");
+                let complaint = Diagnostic::error(*span, message)
+                    .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
+                    .hint("merge models that come from one `init`");
+                self.diagnostics.push(complaint);
+                break;
+            }
+        }
+    }
+
+    /// The step that reads a file where an artifact is asked for.
+    pub(super) fn load(&mut self, ty: &Type, path: String, span: Span, scope: &Scope) -> Value {
+        let (name, kind) = match ty {
+            Type::Dataset(kinds) => match kinds.as_slice() {
+                [kind] => ("dataset", Some(*kind)),
+                _ => {
+                    let complaint = Diagnostic::error(span, format!("expected {ty}, found str"));
+                    let hint = format!("say what the rows are: `dataset(\"{path}\", kind = \"..\")`");
+                    self.mistake(complaint.hint(hint));
+                    return stand_in(ty);
+                }
+            },
+            Type::Tokenizer => ("load_tokenizer", None),
+            _ => ("load", None),
+        };
+        let stages = self.stages;
+        let Some(stage) = stages.get(name) else { return stand_in(ty) };
+        let file = Value::Text(self.overrides.resolve(path, span));
+        let mut values = Vec::new();
+        for parameter in &stage.parameters {
+            let given = match parameter.name {
+                _ if parameter.is_positional() => Some(file.clone()),
+                "kind" => kind.map(|kind| Value::Text(kind.name().to_owned())),
+                _ => None,
+            };
+            let target = format!("{}.{}", scope.address, parameter.name);
+            let set = self.overridden(&target, &parameter.ty, None);
+            values.push(match (set.or(parameter.default), given) {
+                (None, Some(value)) => (value, span),
+                (Some(_), Some(value)) if set.is_none() => (value, span),
+                (Some(expr), _) => (self.ranged(expr, &parameter.ty, parameter.range, scope), expr.span),
+                (None, None) => (Value::None, span),
+            });
+        }
+        let value = self.step(stage, values, span, scope);
+        self.coerce(value, ty, span, scope)
+    }
+}
+
+/// The architecture that a stage gives the model it makes from nothing.
+fn shape(stage: &Signature<'_>, values: &[Placed]) -> Option<Shape> {
+    if stage.parameters.iter().any(|it| it.ty.is_path()) {
+        return None;
+    }
+    let fields = stage.parameters.iter().zip(values).filter(|(parameter, (value, _))| {
+        !parameter.ty.is_artifact()
+            && !BESIDE_THE_SHAPE.contains(&parameter.name)
+            && !matches!(value, Value::Unknown(_))
+    });
+    Some(Shape(fields.map(|(parameter, (value, _))| (parameter.name.to_owned(), value.to_json())).collect()))
+}
+
+impl Shape {
+    /// The first field that two shapes know and disagree on.
+    fn difference<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s Json, &'s Json)> {
+        self.0.iter().find_map(|(field, a)| {
+            let (_, b) = other.0.iter().find(|(it, _)| it == field)?;
+            (a != b).then_some((field.as_str(), a, b))
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! The meaning of a recipe: names, types, units, labels and values. Text in, a program or its mistakes out; no file is read.
+
+mod evaluate;
+pub mod figures;
+pub mod labels;
+pub mod names;
+pub mod overrides;
+pub mod program;
+pub mod signature;
+pub mod stdlib;
+pub mod types;
+pub mod values;
+
+pub use figures::{Condition, Figure, REPORT_FIELDS, StepId};
+pub use overrides::Overrides;
+pub use program::{Call, Gate, Output, ParamValue, Program};
+pub use types::{Kind, Type};
+
+use crate::{
+    base::{diagnostic::Diagnostics, span::Sources},
+    syntax::ast::File,
+};
+
+/// Checks a recipe and says what it asks for. All mistakes are found at once, in the order of the text.
+///
+/// The program is whole only where there are no errors. The texts of the library and of the overrides are added to the
+/// sources, because values and mistakes may stand in them.
+pub fn check(sources: &mut Sources, recipe: &File, overrides: &Overrides) -> (Program, Diagnostics) {
+    let (modules, mut diagnostics) = stdlib::load(sources);
+    let (parsed, complaints) = overrides::Parsed::parse(overrides, sources);
+    diagnostics.extend(complaints);
+    let (stages, complaints) = names::Stages::collect(&modules, recipe);
+    diagnostics.extend(complaints);
+    let (program, complaints) = evaluate::program(sources, recipe, &stages, &parsed);
+    diagnostics.extend(complaints);
+    (program, diagnostics.sorted())
+}

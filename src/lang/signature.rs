@@ -1,0 +1,121 @@
+//! What a stage takes and gives: its line in the library, read once.
+
+use crate::{
+    base::{
+        diagnostic::{Diagnostic, Diagnostics},
+        span::Span,
+        suggest::did_you_mean,
+    },
+    lang::types::Type,
+    syntax::ast::{Expr, Item, Name, StageBody, StageItem},
+};
+
+/// A stage as a caller sees it.
+#[derive(Clone, Debug)]
+pub struct Signature<'a> {
+    /// `sft`, or `merge.linear`.
+    pub path: String,
+    pub docs: &'a str,
+    pub parameters: Vec<Parameter<'a>>,
+    pub returns: Type,
+    /// The items that a composite stage expands into; None for a built-in one.
+    pub body: Option<&'a [Item]>,
+    /// Where the stage's name stands.
+    pub span: Span,
+}
+
+/// One parameter of a stage.
+#[derive(Clone, Debug)]
+pub struct Parameter<'a> {
+    pub name: &'a str,
+    pub docs: &'a str,
+    pub ty: Type,
+    pub default: Option<&'a Expr>,
+    pub range: Option<&'a (Expr, Expr)>,
+    /// Whether what comes in is trained on, so that evaluation data may not.
+    pub trains: bool,
+    pub span: Span,
+}
+
+impl<'a> Signature<'a> {
+    /// Reads a definition; a parameter whose type is not understood takes anything.
+    #[must_use]
+    pub fn read(item: &'a StageItem) -> (Self, Diagnostics) {
+        let mut diagnostics = Diagnostics::default();
+        let mut read = |ty| {
+            Type::read(ty).unwrap_or_else(|complaint| {
+                diagnostics.push(complaint);
+                Type::Unknown
+            })
+        };
+        let returns = read(&item.returns);
+        let types: Vec<Type> = item.params.iter().map(|it| read(&it.ty)).collect();
+        let mut parameters: Vec<Parameter<'a>> = Vec::new();
+        for (param, ty) in item.params.iter().zip(types) {
+            if let Some(first) = parameters.iter().find(|it| it.name == param.name.text) {
+                diagnostics.push(duplicate(&param.name, first.span));
+                continue;
+            }
+            parameters.push(Parameter {
+                name: &param.name.text,
+                docs: &param.docs,
+                ty,
+                default: param.default.as_ref(),
+                range: param.range.as_ref(),
+                trains: param.label.as_ref().is_some_and(|label| label.text == "train"),
+                span: param.name.span,
+            });
+            diagnostics.extend(label(param.label.as_ref(), "train"));
+        }
+        let body = match &item.body {
+            StageBody::Builtin => None,
+            StageBody::Items(items) => Some(items.as_slice()),
+        };
+        let path = item.path.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().join(".");
+        let span = item.path.iter().map(|it| it.span).reduce(Span::to).unwrap_or(item.span);
+        (Self { path, docs: &item.docs, parameters, returns, body, span }, diagnostics)
+    }
+
+    /// Whether a call is a value, such as a term of a reward or a field of a row, and not a step.
+    #[must_use]
+    pub fn is_value(&self) -> bool {
+        matches!(self.returns, Type::Reward | Type::Predicate | Type::Amount(_))
+    }
+
+    /// The position of a parameter.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.parameters.iter().position(|it| it.name == name)
+    }
+}
+
+impl Parameter<'_> {
+    /// Whether a call must give it.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.default.is_none() && !matches!(self.ty, Type::Optional(_))
+    }
+
+    /// Whether it is filled by position.
+    #[must_use]
+    pub fn is_positional(&self) -> bool {
+        self.ty.is_artifact() || self.ty.is_path()
+    }
+}
+
+/// The complaint about a name that is taken.
+pub(super) fn duplicate(name: &Name, first: Span) -> Diagnostic {
+    Diagnostic::error(name.span, format!("`{}` is defined twice", name.text))
+        .label(first, "first defined here")
+        .hint("give one of the two another name")
+}
+
+/// The complaint about a label that has no meaning where it stands.
+pub(super) fn label(label: Option<&Name>, known: &str) -> Diagnostics {
+    let mut diagnostics = Diagnostics::default();
+    if let Some(label) = label.filter(|it| it.text != known) {
+        let hint = did_you_mean(&label.text, [known]).unwrap_or_else(|| format!("the only label here is `{known}`"));
+        diagnostics.push(Diagnostic::error(label.span, format!("unknown label `{}`", label.text)).hint(hint));
+    }
+    diagnostics
+}

@@ -1,0 +1,74 @@
+//! What a recipe would run: steps in a fixed order, the graph between them, and the key of each.
+
+mod build;
+pub mod diff;
+pub mod graph;
+pub mod key;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::Value as Json;
+
+pub use crate::lang::{Condition, Figure, Gate, Output, ParamValue, StepId};
+use crate::{base::span::Span, lang::Type};
+pub use diff::{Difference, Side, differences};
+pub use graph::Graph;
+pub use key::{BACKEND, KeyFields};
+
+/// Every step that a recipe asks for, those that are needed first.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub docs: String,
+    pub params: Vec<ParamValue>,
+    /// In an order that depends on addresses and edges alone, not on the lines of the recipe. A [`StepId`] is a position
+    /// in it.
+    pub steps: Vec<Step>,
+    /// Bindings that hold several artifacts, with the key of each.
+    pub collections: BTreeMap<String, Vec<(String, StepId)>>,
+    pub gates: Vec<Gate>,
+    pub outputs: BTreeMap<String, Output>,
+    pub graph: Graph,
+}
+
+/// One use of a built-in stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub id: StepId,
+    /// `dev1`, `dev1.data`, `scores[r1]`.
+    pub address: String,
+    pub stage: String,
+    /// The version of the stage's code, a part of the key.
+    pub version: u32,
+    /// Every argument that is neither an artifact nor a file, in base units, defaults filled in.
+    pub arguments: BTreeMap<String, Json>,
+    /// The files that arguments of type `path` name, relative to the recipe.
+    pub files: BTreeMap<String, PathBuf>,
+    /// The steps whose artifacts go into each port, in order.
+    pub inputs: BTreeMap<String, Vec<StepId>>,
+    pub returns: Type,
+    pub span: Span,
+    /// Where each argument was written: the recipe, a `--set`, or the default in the library.
+    pub argument_spans: BTreeMap<String, Span>,
+}
+
+impl Plan {
+    #[must_use]
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.steps.get(id.0)
+    }
+
+    /// The step at an address.
+    #[must_use]
+    pub fn at(&self, address: &str) -> Option<&Step> {
+        self.steps.iter().find(|it| it.address == address)
+    }
+
+    /// Every step that a gate reads a figure of, each once.
+    #[must_use]
+    pub fn read_by(&self, gate: &Gate) -> Vec<StepId> {
+        let mut steps: Vec<StepId> = gate.condition.fields().into_iter().map(|(step, _)| step).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+}
