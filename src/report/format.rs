@@ -1,0 +1,121 @@
+//! Durations, sizes, counts and columns as a person reads them.
+
+/// `45 ms`, `3.2 s`, `1 min 05 s`, `2 h 40 min`, `3 d 04 h`.
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 0.9995 => format!("{:.0} ms", seconds * 1e3),
+        _ if seconds < 9.95 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3_600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{} h {:02} min", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{} d {:02} h", whole / 86_400, whole % 86_400 / 3_600),
+    }
+}
+
+/// `512 B`, `96.2 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut name = "B";
+    for unit in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        name = unit;
+    }
+    if name == "B" { format!("{bytes} B") } else { format!("{value:.1} {name}") }
+}
+
+/// `10,400`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 step`, `2 steps`.
+#[must_use]
+pub fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", count(number as u64))
+}
+
+/// A figure with three to four digits that say something: `0.0312`, `12.50`, `1.2e-7`.
+#[must_use]
+pub fn figure(value: f64) -> String {
+    let size = value.abs();
+    if value == value.trunc() && size < 1e6 {
+        format!("{value}")
+    } else if !(1e-3..1e6).contains(&size) {
+        format!("{value:.2e}")
+    } else if size >= 100.0 {
+        format!("{value:.1}")
+    } else if size >= 10.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.4}")
+    }
+}
+
+/// How a column is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// Sets rows in columns two blanks apart, each as wide as its widest cell. No line ends in blanks.
+#[must_use]
+pub fn columns(rows: &[Vec<String>], aligns: &[Align]) -> String {
+    let mut widths: Vec<usize> = vec![0; aligns.len()];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for ((cell, width), align) in row.iter().zip(&widths).zip(aligns) {
+            // A column that is empty throughout takes no place.
+            if *width == 0 {
+                continue;
+            }
+            let blanks = " ".repeat(width - cell.chars().count());
+            match align {
+                Align::Left => line.extend([cell, blanks.as_str(), "  "]),
+                Align::Right => line.extend([blanks.as_str(), cell, "  "]),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_and_counts() {
+        let durations = [0.0453, 0.9999, 3.21, 9.96, 59.4, 65.0, 9_600.0, 273_600.0].map(duration);
+        assert_eq!(durations, ["45 ms", "1.0 s", "3.2 s", "10 s", "59 s", "1 min 05 s", "2 h 40 min", "3 d 04 h"]);
+        assert_eq!([512, 1536, 100_900_000].map(size), ["512 B", "1.5 KiB", "96.2 MiB"]);
+        assert_eq!([7, 1_000, 10_400, 1_234_567].map(count), ["7", "1,000", "10,400", "1,234,567"]);
+        assert_eq!([counted(1, "step"), counted(0, "step")], ["1 step", "0 steps"]);
+        let figures = [3.0, 0.03125, 12.5, 314.159, 1.2e-7].map(figure);
+        assert_eq!(figures, ["3", "0.0312", "12.50", "314.2", "1.20e-7"]);
+    }
+}

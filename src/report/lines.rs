@@ -1,0 +1,79 @@
+//! Each event as one line of text.
+
+use std::collections::BTreeMap;
+
+use super::format;
+use crate::run::{Event, Status};
+
+/// The figures that a person watches, the most telling first.
+const WATCHED: [&str; 6] = ["loss", "reward", "accuracy", "completions/mean_length", "pass1", "acceptance"];
+
+/// The line of an event. Progress and finds have none of their own: there are too many.
+#[must_use]
+pub fn line(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Progress { .. } | Event::StepHit { .. } => return None,
+        Event::Plan { steps, hits, runs, waits, seconds } => {
+            let price = seconds.filter(|_| runs + waits > 0).map(|it| format!("; about {}", format::duration(it)));
+            let steps = format::counted(*steps, "step");
+            format!("{steps}: {hits} made, {} to run{}", runs + waits, price.unwrap_or_default())
+        }
+        Event::StepWaits { address, process } => {
+            let who = process.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+            entry("wait", address, &format!("{who} is making it"))
+        }
+        Event::StepStarted { address, stage, threads, seconds, .. } => {
+            let price = seconds.map(|it| format!(", about {}", format::duration(it))).unwrap_or_default();
+            entry("start", address, &format!("{stage}, {}{price}", format::counted(*threads, "thread")))
+        }
+        Event::StepFinished { address, seconds, bytes, metrics, .. } => {
+            let figures = figures(metrics);
+            let figures = if figures.is_empty() { figures } else { format!(", {figures}") };
+            entry("done", address, &format!("{}, {}{figures}", format::duration(*seconds), format::size(*bytes)))
+        }
+        Event::StepFailed { address, error } => entry("FAILED", address, error),
+        Event::StepStopped { address } => entry("stop", address, ""),
+        Event::StepSkipped { address, after } => entry("skip", address, &format!("{after} failed")),
+        Event::Gate { text, passed, figures } => {
+            let figures: Vec<String> =
+                figures.iter().map(|(name, value)| format!("{name} = {}", format::figure(*value))).collect();
+            let word = if *passed { "holds" } else { "FAILED" };
+            entry(word, &format!("require {text}"), &figures.join(", "))
+        }
+        Event::Note { text } => format!("note: {text}"),
+        Event::Finished { status, seconds, .. } => {
+            let time = format::duration(*seconds);
+            match status {
+                Status::Done => format!("done in {time}"),
+                Status::Failed => format!("failed after {time}: what does not depend on the failed steps is made"),
+                Status::GateFailed => format!("done in {time}, but a condition does not hold"),
+                Status::Interrupted => format!("interrupted after {time}: run again to go on"),
+            }
+        }
+    })
+}
+
+/// How far a step is: `40 %  zero  400 of 1,000 steps, reward 0.6312`.
+#[must_use]
+pub fn progress(address: &str, done: u64, total: u64, unit: &str, metrics: &BTreeMap<String, f64>) -> String {
+    let percent = format!("{} %", done * 100 / total.max(1));
+    let figures = figures(metrics);
+    let figures = if figures.is_empty() { figures } else { format!(", {figures}") };
+    entry(&percent, address, &format!("{} of {} {unit}{figures}", format::count(done), format::count(total)))
+}
+
+/// Up to three of the figures that a person watches.
+#[must_use]
+pub fn figures(metrics: &BTreeMap<String, f64>) -> String {
+    let watched = WATCHED.iter().filter_map(|name| Some((name, metrics.get(*name)?)));
+    let texts = watched.take(3).map(|(name, value)| {
+        let name = name.rsplit('/').next().unwrap_or(name).replace('_', " ");
+        format!("{name} {}", format::figure(*value))
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// A line about one step.
+pub(super) fn entry(word: &str, address: &str, text: &str) -> String {
+    format!("  {word:<6}  {address:<16}  {text}").trim_end().to_owned()
+}

@@ -1,0 +1,103 @@
+//! How the newest run stands, from its log: it may be read while the run goes on.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+};
+
+use super::{
+    format::{self, Align},
+    lines,
+};
+use crate::{
+    run::{Event, Logged, Status},
+    store::Store,
+};
+
+/// What a run's log tells so far.
+#[derive(Debug, Default)]
+pub struct Standing {
+    steps: usize,
+    made: usize,
+    /// Steps that were begun, in that order, with how each stands.
+    begun: Vec<(String, String, String)>,
+    places: BTreeMap<String, usize>,
+    status: Option<Status>,
+    started: u64,
+    last: u64,
+}
+
+impl Standing {
+    /// Takes the next event in.
+    pub fn add(&mut self, Logged { at, event }: &Logged) {
+        if self.started == 0 {
+            self.started = *at;
+        }
+        self.last = *at;
+        match event {
+            Event::Plan { steps, .. } => self.steps = *steps,
+            Event::StepHit { address, .. } => {
+                self.made += 1;
+                if self.places.contains_key(address) {
+                    self.set(address, "done", "another process made it".to_owned());
+                }
+            }
+            Event::StepStarted { address, stage, .. } => self.set(address, "run", stage.clone()),
+            Event::StepWaits { address, .. } => self.set(address, "wait", "another process is making it".to_owned()),
+            Event::Progress { address, done, total, unit, metrics } => {
+                let text = format!("{} of {} {unit}", format::count(*done), format::count(*total));
+                let figures = lines::figures(metrics);
+                self.set(address, "run", if figures.is_empty() { text } else { format!("{text}, {figures}") });
+            }
+            Event::StepFinished { address, seconds, .. } => {
+                self.made += 1;
+                self.set(address, "done", format::duration(*seconds));
+            }
+            Event::StepFailed { address, error } => self.set(address, "FAILED", error.clone()),
+            Event::StepStopped { address } => self.set(address, "stop", String::new()),
+            Event::StepSkipped { address, after } => self.set(address, "skip", format!("{after} failed")),
+            Event::Finished { status, .. } => self.status = Some(*status),
+            Event::Gate { .. } | Event::Note { .. } => {}
+        }
+    }
+
+    fn set(&mut self, address: &str, word: &str, text: String) {
+        let next = self.begun.len();
+        let at = *self.places.entry(address.to_owned()).or_insert(next);
+        let entry = (word.to_owned(), address.to_owned(), text);
+        match self.begun.get_mut(at) {
+            Some(slot) => *slot = entry,
+            None => self.begun.push(entry),
+        }
+    }
+
+    fn text(&self, id: &str, live: bool) -> String {
+        let how = match (self.status, live) {
+            (Some(Status::Done), _) => "is done",
+            (Some(Status::Failed), _) => "failed",
+            (Some(Status::GateFailed), _) => "is done, but a condition does not hold",
+            (Some(Status::Interrupted), _) => "was interrupted",
+            (None, true) => "is going on",
+            (None, false) => "was killed; run again to go on",
+        };
+        let time = format::duration(self.last.saturating_sub(self.started) as f64 / 1e3);
+        let rows =
+            self.begun.iter().map(|(word, address, text)| vec![format!("  {word}"), address.clone(), text.clone()]);
+        let rows: Vec<Vec<String>> = rows.collect();
+        let head = format!("run {id} {how}: {} of {} made, {time}", self.made, format::counted(self.steps, "step"));
+        format!("{head}\n{}", format::columns(&rows, &[Align::Left, Align::Left, Align::Left]))
+    }
+}
+
+/// How the newest run stands; None where there was none.
+#[must_use]
+pub fn newest(store: &Store) -> Option<String> {
+    let id = store.runs().pop()?;
+    let mut standing = Standing::default();
+    let file = fs::File::open(store.run_file(&id)).ok()?;
+    // A line that a kill cut off, or that another version wrote, is passed over.
+    let events = BufReader::new(file).lines().map_while(Result::ok);
+    events.filter_map(|line| serde_json::from_str(&line).ok()).for_each(|event| standing.add(&event));
+    Some(standing.text(&id, store.is_live(&id)))
+}

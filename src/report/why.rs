@@ -1,0 +1,100 @@
+//! The reason that a step runs, in one phrase or at length.
+
+use super::value;
+use crate::{
+    base::span::Sources,
+    plan::{Difference, Plan, Side, StepId},
+    schedule::{Schedule, State, Why},
+};
+
+/// The reason in one phrase: `lr 1e-3 -> 2e-3`, `after dev1`, `new`.
+#[must_use]
+pub fn phrase(why: &Why) -> String {
+    match why {
+        Why::New => "new".to_owned(),
+        Why::Lost { object } => format!("its object {} is gone or damaged", object.short()),
+        Why::After(steps) => format!("after {}", listed(steps)),
+        Why::Changed(change) => {
+            let more = if change.others == 0 { String::new() } else { format!(" and {} more", change.others) };
+            let Difference { old, new, .. } = &change.difference;
+            format!("{} {} -> {}{more}", field(&change.difference), side(old), side(new))
+        }
+    }
+}
+
+/// Where the present value is written, as `file:line`.
+#[must_use]
+pub fn place(why: &Why, sources: &Sources) -> Option<String> {
+    let Why::Changed(change) = why else { return None };
+    sources.place(change.span?).map(|place| format!("{}:{}", place.file, place.line))
+}
+
+/// Everything that is known of why a step would run, or that it would not.
+#[must_use]
+pub fn explain(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) -> String {
+    let (Some(step), Some(scheduled)) = (plan.step(id), schedule.get(id)) else { return String::new() };
+    let mut lines = Vec::new();
+    match (scheduled.state, &scheduled.why) {
+        (State::Hit, _) => {
+            lines.push(format!("{} ({}) is made: nothing runs", step.address, step.stage));
+            if let Some(record) = &scheduled.record {
+                lines.push(format!("  key     {}", record.key));
+                lines.push(format!("  object  {}", record.output));
+                if record.address != step.address {
+                    lines.push(format!("  it was made as {}", record.address));
+                }
+            }
+        }
+        (State::Run | State::Waits, Some(Why::Changed(change))) => {
+            let name = field(&change.difference);
+            lines.push(format!("{} ({}) would run: `{name}` has changed", step.address, step.stage));
+            lines.push(format!("  then  {}", side(&change.difference.old)));
+            lines.push(format!("  now   {}", side(&change.difference.new)));
+            if let Some(place) = change.span.and_then(|span| sources.place(span)) {
+                let text = sources.get(change.span.unwrap_or_default().source).map_or("", |source| &source.text);
+                let line = text.lines().nth(place.line - 1).unwrap_or_default().trim();
+                lines.push(format!("  at    {}:{}: {line}", place.file, place.line));
+            }
+            lines.push(format!("  compared with record {} of {}", change.record.short(), change.than));
+            if change.others > 0 {
+                lines.push(format!("  {} differ as well", super::format::counted(change.others, "further field")));
+            }
+        }
+        (State::Run | State::Waits, why) => {
+            let why = match why {
+                Some(Why::After(steps)) => format!("{} must be made first", listed(steps)),
+                Some(Why::New) | None => "its stage was never run in this store".to_owned(),
+                Some(why) => phrase(why),
+            };
+            lines.push(format!("{} ({}) would run: {why}", step.address, step.stage));
+        }
+    }
+    if let (State::Waits, Some(Why::Changed(_))) = (scheduled.state, &scheduled.why) {
+        let open = step.inputs.values().flatten().filter(|id| schedule.get(**id).is_none_or(|it| it.record.is_none()));
+        let open: Vec<String> = open.filter_map(|id| plan.step(*id)).map(|step| step.address.clone()).collect();
+        lines.push(format!("  {} must be made first", listed(&open)));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// An argument goes by its own name, as in the recipe.
+fn field(difference: &Difference) -> &str {
+    difference.field.strip_prefix("arguments.").unwrap_or(&difference.field)
+}
+
+fn side(side: &Side) -> String {
+    match side {
+        Side::Absent => value::text(None),
+        Side::Value(value) => value::text(Some(value)),
+        Side::Content(digest) => digest.short(),
+    }
+}
+
+fn listed(steps: &[String]) -> String {
+    match steps {
+        [first, second, third, rest @ ..] if !rest.is_empty() => {
+            format!("{first}, {second}, {third} and {} more", rest.len())
+        }
+        _ => steps.join(", "),
+    }
+}

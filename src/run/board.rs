@@ -1,0 +1,138 @@
+//! Which steps are made, which could be, and which never will be in this run.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    plan::{Plan, StepId},
+    store::Record,
+};
+
+/// How far one step has come.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Not begun, or to be made again.
+    Open,
+    Running {
+        threads: usize,
+    },
+    Made(Box<Record>),
+    Failed,
+    /// An input failed.
+    Skipped,
+}
+
+/// The places of all steps of a plan.
+pub(super) struct Board {
+    places: Vec<Place>,
+    /// For each step the steps that read it, once for each time they do.
+    readers: Vec<Vec<StepId>>,
+    /// How many of its inputs each step still lacks.
+    lacking: Vec<usize>,
+    /// Open steps that lack nothing and that nobody has looked at.
+    ready: BTreeSet<StepId>,
+}
+
+impl Board {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let mut readers = vec![Vec::new(); plan.steps.len()];
+        let mut lacking = Vec::with_capacity(plan.steps.len());
+        for (id, step) in plan.steps.iter().enumerate() {
+            let mut count = 0;
+            for input in step.inputs.values().flatten() {
+                count += 1;
+                if let Some(readers) = readers.get_mut(input.0) {
+                    readers.push(StepId(id));
+                }
+            }
+            lacking.push(count);
+        }
+        let ready = lacking.iter().enumerate().filter(|(_, count)| **count == 0).map(|(id, _)| StepId(id)).collect();
+        Self { places: vec![Place::Open; plan.steps.len()], readers, lacking, ready }
+    }
+
+    /// The next step in the plan's order that lacks nothing.
+    pub(super) fn next_ready(&mut self) -> Option<StepId> {
+        self.ready.pop_first()
+    }
+
+    pub(super) fn record(&self, id: StepId) -> Option<&Record> {
+        match self.places.get(id.0)? {
+            Place::Made(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = (StepId, &Place)> {
+        self.places.iter().enumerate().map(|(id, place)| (StepId(id), place))
+    }
+
+    /// The threads that running steps have.
+    pub(super) fn threads(&self) -> usize {
+        self.places.iter().map(|place| if let Place::Running { threads } = place { *threads } else { 0 }).sum()
+    }
+
+    pub(super) fn start(&mut self, id: StepId, threads: usize) {
+        self.set(id, Place::Running { threads });
+    }
+
+    /// A step is made; those that lacked nothing else become ready.
+    pub(super) fn make(&mut self, id: StepId, record: Record) {
+        self.set(id, Place::Made(Box::new(record)));
+        self.ready.remove(&id);
+        for reader in self.readers.get(id.0).cloned().unwrap_or_default() {
+            let Some(lacking) = self.lacking.get_mut(reader.0) else { continue };
+            *lacking -= 1;
+            if *lacking == 0 && matches!(self.places.get(reader.0), Some(Place::Open)) {
+                self.ready.insert(reader);
+            }
+        }
+    }
+
+    /// What a step made is lost: it and its readers that have not begun are open again.
+    pub(super) fn lose(&mut self, id: StepId) {
+        self.reopen(id);
+        for reader in self.readers.get(id.0).cloned().unwrap_or_default() {
+            if let Some(lacking) = self.lacking.get_mut(reader.0) {
+                *lacking += 1;
+            }
+            self.ready.remove(&reader);
+        }
+    }
+
+    /// A step that was begun is open again.
+    pub(super) fn reopen(&mut self, id: StepId) {
+        self.set(id, Place::Open);
+        if self.is_ready(id) {
+            self.ready.insert(id);
+        }
+    }
+
+    /// Whether a step is open and lacks nothing.
+    pub(super) fn is_ready(&self, id: StepId) -> bool {
+        matches!(self.places.get(id.0), Some(Place::Open)) && self.lacking.get(id.0) == Some(&0)
+    }
+
+    /// A step failed: gives the steps that cannot be made because of it, in the plan's order.
+    pub(super) fn fail(&mut self, id: StepId) -> BTreeSet<StepId> {
+        self.set(id, Place::Failed);
+        self.ready.remove(&id);
+        let mut skipped = BTreeSet::new();
+        let mut failed = vec![id];
+        while let Some(id) = failed.pop() {
+            for reader in self.readers.get(id.0).cloned().unwrap_or_default() {
+                if matches!(self.places.get(reader.0), Some(Place::Open)) {
+                    self.set(reader, Place::Skipped);
+                    skipped.insert(reader);
+                    failed.push(reader);
+                }
+            }
+        }
+        skipped
+    }
+
+    fn set(&mut self, id: StepId, place: Place) {
+        if let Some(slot) = self.places.get_mut(id.0) {
+            *slot = place;
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Decides what runs next. It alone changes the state of a run, one event after the other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, atomic::Ordering},
+};
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::{
+    Event, Options, Output, RunError, Status,
+    board::{Board, Place},
+    executor::{Failure, Job, Made, Message},
+    gates,
+    interrupt::Listener,
+    journal::Journal,
+};
+use crate::{
+    base::digest::Digest,
+    plan::{self, KeyFields, Plan, StepId},
+    schedule::{FileDigests, Schedule, key_fields},
+    stages::{Progress, Stage},
+    store::{Indexed, Record, Store},
+};
+
+/// The state of a run.
+pub(super) struct Dispatcher<'a> {
+    plan: &'a Plan,
+    store: &'a Store,
+    code: &'a [&'static Stage],
+    files: &'a FileDigests,
+    options: &'a Options,
+    board: Board,
+    /// Steps that lack nothing and are not made, with their keys' fields; they wait for threads.
+    runnable: BTreeMap<StepId, KeyFields>,
+    seconds: Vec<Option<f64>>,
+    /// Which gates have been decided, and how.
+    decided: Vec<Option<bool>>,
+    sound: Arc<Mutex<BTreeSet<Digest>>>,
+    /// Objects that were found damaged in this run.
+    lost: BTreeSet<Digest>,
+}
+
+impl<'a> Dispatcher<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        store: &'a Store,
+        code: &'a [&'static Stage],
+        files: &'a FileDigests,
+        options: &'a Options,
+    ) -> Self {
+        Self {
+            plan,
+            store,
+            code,
+            files,
+            options,
+            board: Board::new(plan),
+            runnable: BTreeMap::new(),
+            seconds: Vec::new(),
+            decided: vec![None; plan.gates.len()],
+            sound: Arc::default(),
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// Takes what the schedule found made.
+    pub(super) fn take_hits(&mut self, schedule: &Schedule, journal: &mut Journal) -> Result<(), RunError> {
+        self.seconds = schedule.steps.iter().map(|step| step.price.as_ref().map(|price| price.seconds)).collect();
+        for (id, scheduled) in schedule.steps.iter().enumerate() {
+            if let Some(record) = &scheduled.record {
+                self.hit(StepId(id), record.clone(), journal)?;
+            }
+        }
+        self.settle(journal)
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        !self.runnable.is_empty()
+    }
+
+    /// Runs what can be run until nothing is left, or the run is to stop.
+    pub(super) async fn work(&mut self, history: &Indexed<'_>, journal: &mut Journal<'_>) -> Result<(), RunError> {
+        let (sender, mut receiver) = unbounded_channel();
+        let mut listener = Listener::new(self.options.interrupts);
+        let worked = loop {
+            if let Err(error) = self.start_what_fits(&sender, journal) {
+                break Err(error);
+            }
+            if self.board.threads() == 0 {
+                break Ok(());
+            }
+            let handled = tokio::select! {
+                Some((id, message)) = receiver.recv() => self.handle(id, message, history, journal),
+                () = listener.asked_to_stop() => self.stop(journal),
+            };
+            if let Err(error) = handled {
+                break Err(error);
+            }
+        };
+        if worked.is_err() {
+            // The running steps are waited for when the runtime ends; they need not go on to their own ends.
+            self.options.cancelled.store(true, Ordering::Relaxed);
+        }
+        if let Some(index) = history.index() {
+            index.flush();
+        }
+        worked
+    }
+
+    /// How the run ended, and what it has to show.
+    pub(super) fn conclude(&self) -> (Status, BTreeMap<String, Output>) {
+        let open = self.board.places().any(|(_, place)| matches!(place, Place::Open));
+        let failed = self.board.places().any(|(_, place)| matches!(place, Place::Failed));
+        let status = if failed {
+            Status::Failed
+        } else if open {
+            Status::Interrupted
+        } else if self.decided.contains(&Some(false)) {
+            Status::GateFailed
+        } else {
+            Status::Done
+        };
+        let mut outputs = BTreeMap::new();
+        let mut output = |name: String, id: StepId| {
+            if let Some(record) = self.board.record(id) {
+                outputs.insert(name, Output { digest: record.output, path: self.store.object(&record.output) });
+            }
+        };
+        for (name, value) in &self.plan.outputs {
+            match value {
+                plan::Output::Step(id) => output(name.clone(), *id),
+                plan::Output::Keyed(members) => {
+                    members.iter().for_each(|(key, id)| output(format!("{name}.{key}"), *id));
+                }
+            }
+        }
+        (status, outputs)
+    }
+
+    /// Looks at every step that lacks nothing: it is made already, or may run. Gates are decided on the way.
+    fn settle(&mut self, journal: &mut Journal) -> Result<(), RunError> {
+        while let Some(id) = self.board.next_ready() {
+            let Some(fields) = self.fields(id) else { continue };
+            match self.store.done(&fields.key()) {
+                Some(record) => self.hit(id, record, journal)?,
+                None => {
+                    self.runnable.insert(id, fields);
+                }
+            }
+        }
+        self.decide(journal)
+    }
+
+    fn fields(&self, id: StepId) -> Option<KeyFields> {
+        let made = |id: StepId| self.board.record(id).map(|record| record.output);
+        key_fields(self.plan.step(id)?, self.files, &made)
+    }
+
+    fn hit(&mut self, id: StepId, record: Record, journal: &mut Journal) -> Result<(), RunError> {
+        let (address, stage) = (self.address(id), record.stage.clone());
+        journal.tell(Event::StepHit { address, stage, digest: record.output })?;
+        self.board.make(id, record);
+        Ok(())
+    }
+
+    /// Starts runnable steps in the plan's order while threads are free, which they share evenly.
+    fn start_what_fits(
+        &mut self,
+        sender: &UnboundedSender<(StepId, Message)>,
+        journal: &mut Journal,
+    ) -> Result<(), RunError> {
+        let budget = self.options.threads.get();
+        while !self.options.cancelled.load(Ordering::Relaxed) {
+            let free = budget.saturating_sub(self.board.threads());
+            if free == 0 {
+                break;
+            }
+            let threads = (budget / self.runnable.len().max(1)).clamp(1, free);
+            let Some((id, fields)) = self.runnable.pop_first() else { break };
+            let Some(job) = self.job(id, &fields, threads, journal) else { continue };
+            journal.tell(Event::StepStarted {
+                address: job.address.clone(),
+                stage: job.stage.name.to_owned(),
+                key: job.key,
+                threads,
+                seconds: self.seconds.get(id.0).copied().flatten(),
+            })?;
+            self.board.start(id, threads);
+            let sender = sender.clone();
+            tokio::task::spawn_blocking(move || {
+                job.execute(move |message| {
+                    // Nobody listens any more only where the run has broken off.
+                    let _ = sender.send((id, message));
+                });
+            });
+        }
+        Ok(())
+    }
+
+    fn job(&self, id: StepId, fields: &KeyFields, threads: usize, journal: &Journal) -> Option<Job> {
+        let (step, stage) = self.plan.step(id).zip(self.code.get(id.0))?;
+        let records = |ids: &Vec<StepId>| ids.iter().filter_map(|id| self.board.record(*id).cloned()).collect();
+        Some(Job {
+            key: fields.key(),
+            fields: serde_json::to_value(fields).unwrap_or_default(),
+            address: step.address.clone(),
+            stage,
+            arguments: step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
+            inputs: step.inputs.iter().map(|(port, ids)| (port.clone(), records(ids))).collect(),
+            files: step.files.clone(),
+            threads,
+            run: journal.run().unwrap_or_default().to_owned(),
+            store: self.store.clone(),
+            cancelled: Arc::clone(&self.options.cancelled),
+            sound: Arc::clone(&self.sound),
+        })
+    }
+
+    fn handle(
+        &mut self,
+        id: StepId,
+        message: Message,
+        history: &Indexed,
+        journal: &mut Journal,
+    ) -> Result<(), RunError> {
+        let address = self.address(id);
+        match message {
+            Message::Waits(process) => journal.tell(Event::StepWaits { address, process })?,
+            Message::Progress(progress) => journal.tell(progressed(address, progress))?,
+            Message::Ended(Ok(Made::Here(record))) => {
+                journal.tell(Event::StepFinished {
+                    address,
+                    digest: record.output,
+                    seconds: record.seconds,
+                    bytes: record.bytes,
+                    metrics: record.metrics.clone(),
+                })?;
+                if let Some(index) = history.index() {
+                    // What the index misses it finds when it is opened next.
+                    let _ = index.add(&record);
+                }
+                self.board.make(id, *record);
+                self.settle(journal)?;
+            }
+            Message::Ended(Ok(Made::Elsewhere(record))) => {
+                self.hit(id, *record, journal)?;
+                self.settle(journal)?;
+            }
+            Message::Ended(Err(Failure::Cancelled)) if self.options.cancelled.load(Ordering::Relaxed) => {
+                journal.tell(Event::StepStopped { address })?;
+                self.board.reopen(id);
+            }
+            Message::Ended(Err(Failure::Cancelled)) => self.fail(id, "interrupted".to_owned(), journal)?,
+            Message::Ended(Err(Failure::Stage(error))) => self.fail(id, error, journal)?,
+            Message::Ended(Err(Failure::Damaged(digest, what))) => {
+                journal.tell(Event::StepStopped { address })?;
+                self.make_again(id, digest, &what, journal)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, id: StepId, error: String, journal: &mut Journal) -> Result<(), RunError> {
+        let after = self.address(id);
+        journal.tell(Event::StepFailed { address: after.clone(), error })?;
+        for skipped in self.board.fail(id) {
+            self.runnable.remove(&skipped);
+            journal.tell(Event::StepSkipped { address: self.address(skipped), after: after.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// Sets a damaged object aside and has it made again, after which the step that found it runs.
+    fn make_again(&mut self, id: StepId, digest: Digest, what: &str, journal: &mut Journal) -> Result<(), RunError> {
+        self.board.reopen(id);
+        let makers = self.board.places().filter(|(_, place)| matches!(place, Place::Made(it) if it.output == digest));
+        let makers: Vec<StepId> = makers.map(|(id, _)| id).collect();
+        if !self.lost.insert(digest) {
+            let error = format!("the object `{digest}` is damaged over and over: {what}");
+            return self.fail(id, error, journal);
+        }
+        let names: Vec<String> = makers.iter().map(|id| format!("`{}`", self.address(*id))).collect();
+        let aside = self.store.set_aside(&digest)?;
+        let text = format!(
+            "what {} made is damaged: {what}; it was set aside as {}, and is made again",
+            names.join(" and "),
+            aside.display()
+        );
+        journal.tell(Event::Note { text })?;
+        makers.iter().for_each(|maker| self.board.lose(*maker));
+        self.runnable.retain(|id, _| self.board.is_ready(*id));
+        self.settle(journal)
+    }
+
+    /// Decides the gates whose reports are all there.
+    fn decide(&mut self, journal: &mut Journal) -> Result<(), RunError> {
+        let artifact = |id: StepId| self.board.record(id).map(|record| self.store.object(&record.output));
+        for (gate, decided) in self.plan.gates.iter().zip(&mut self.decided) {
+            let there = gate.condition.fields().iter().all(|(id, _)| self.board.record(*id).is_some());
+            if decided.is_none() && there {
+                let decision = gates::decide(self.plan, gate, &artifact);
+                *decided = Some(decision.passed);
+                let (text, figures) = (gate.text.clone(), decision.figures);
+                journal.tell(Event::Gate { text, passed: decision.passed, figures })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first request stops the steps at their next check; the second ends the process.
+    fn stop(&self, journal: &mut Journal) -> Result<(), RunError> {
+        if self.options.cancelled.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        let text = "stopping at the steps' next check; once more to stop at once".to_owned();
+        Ok(journal.tell(Event::Note { text })?)
+    }
+
+    fn address(&self, id: StepId) -> String {
+        self.plan.step(id).map(|step| step.address.clone()).unwrap_or_default()
+    }
+}
+
+fn progressed(address: String, progress: Progress) -> Event {
+    let metrics = progress.metrics.into_iter().filter(|(_, value)| value.is_finite());
+    let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
+    let unit = progress.unit.to_owned();
+    Event::Progress { address, done: progress.done, total: progress.total, unit, metrics }
+}

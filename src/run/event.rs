@@ -1,0 +1,108 @@
+//! Everything that can happen in a run. Screen, JSON and log are all made of these.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Digest;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// What lies ahead, before anything is done.
+    Plan {
+        steps: usize,
+        hits: usize,
+        runs: usize,
+        waits: usize,
+        /// What all steps together took before; None where one was never run.
+        seconds: Option<f64>,
+    },
+    /// The step is made already, by an earlier run or by another process.
+    StepHit {
+        address: String,
+        stage: String,
+        digest: Digest,
+    },
+    /// Another process is making the step.
+    StepWaits {
+        address: String,
+        process: Option<u32>,
+    },
+    StepStarted {
+        address: String,
+        stage: String,
+        key: Digest,
+        threads: usize,
+        /// What it took before.
+        seconds: Option<f64>,
+    },
+    Progress {
+        address: String,
+        done: u64,
+        total: u64,
+        unit: String,
+        metrics: BTreeMap<String, f64>,
+    },
+    StepFinished {
+        address: String,
+        digest: Digest,
+        seconds: f64,
+        bytes: u64,
+        metrics: BTreeMap<String, f64>,
+    },
+    StepFailed {
+        address: String,
+        error: String,
+    },
+    /// The step was begun and not ended: the run is to stop, or an input must be made again.
+    StepStopped {
+        address: String,
+    },
+    /// An input of the step could not be made.
+    StepSkipped {
+        address: String,
+        after: String,
+    },
+    /// A condition was decided.
+    Gate {
+        text: String,
+        passed: bool,
+        figures: BTreeMap<String, f64>,
+    },
+    Note {
+        text: String,
+    },
+    Finished {
+        status: Status,
+        outputs: BTreeMap<String, Output>,
+        seconds: f64,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Done,
+    Failed,
+    GateFailed,
+    Interrupted,
+}
+
+/// An output of the recipe, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    pub digest: Digest,
+    pub path: PathBuf,
+}
+
+/// An event as a run's log keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    /// Milliseconds since the epoch.
+    pub at: u64,
+    #[serde(flatten)]
+    pub event: Event,
+}

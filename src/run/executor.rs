@@ -1,0 +1,179 @@
+//! Runs one step on a thread of its own: claims its key, hands the stage its context, and commits what it wrote.
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    base::digest::Digest,
+    stages::{Context, Progress, Stage, StageError},
+    store::{Claimed, Facts, Record, Store, StoreError},
+};
+
+/// How often a step's progress is told.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Deep graphs are walked by recursion when they are differentiated.
+const STACK: usize = 64 << 20;
+
+/// All that one step needs to run.
+pub(super) struct Job {
+    pub(super) key: Digest,
+    pub(super) fields: Value,
+    pub(super) address: String,
+    pub(super) stage: &'static Stage,
+    pub(super) arguments: Value,
+    pub(super) inputs: BTreeMap<String, Vec<Record>>,
+    pub(super) files: BTreeMap<String, PathBuf>,
+    pub(super) threads: usize,
+    pub(super) run: String,
+    pub(super) store: Store,
+    pub(super) cancelled: Arc<AtomicBool>,
+    /// Objects that were read whole and found sound, or written, by this process.
+    pub(super) sound: Arc<Mutex<BTreeSet<Digest>>>,
+}
+
+/// What a running step tells.
+pub(super) enum Message {
+    Waits(Option<u32>),
+    Progress(Progress),
+    Ended(Result<Made, Failure>),
+}
+
+/// How a step came to be made.
+pub(super) enum Made {
+    Here(Box<Record>),
+    /// Another process was quicker.
+    Elsewhere(Box<Record>),
+}
+
+/// Why a step was not made.
+pub(super) enum Failure {
+    Stage(String),
+    /// An input's object is not what its name says; with what is wrong.
+    Damaged(Digest, String),
+    Cancelled,
+}
+
+impl Job {
+    /// Runs the step and tells of it until it has ended.
+    pub(super) fn execute(self, tell: impl Fn(Message) + Clone + Send + Sync + 'static) {
+        let ended = self.attempt(&tell);
+        tell(Message::Ended(ended));
+    }
+
+    fn attempt(&self, tell: &(impl Fn(Message) + Clone + Send + Sync + 'static)) -> Result<Made, Failure> {
+        let mut told = false;
+        let claimed = self.store.claim(&self.key, |holder| {
+            if !std::mem::replace(&mut told, true) {
+                tell(Message::Waits(holder));
+            }
+            !self.cancelled.load(Ordering::Relaxed)
+        });
+        let claim = match claimed? {
+            Claimed::Mine(claim) => claim,
+            Claimed::Done(record) => return Ok(Made::Elsewhere(record)),
+        };
+        self.check_inputs()?;
+
+        let start = Instant::now();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .stack_size(STACK)
+            .build()
+            .map_err(|error| Failure::Stage(format!("the step's threads could not be started: {error}")))?;
+        let metrics = Arc::new(Mutex::new(BTreeMap::new()));
+        let folders = |records: &Vec<Record>| records.iter().map(|it| self.store.object(&it.output)).collect();
+        let context = Context {
+            arguments: self.arguments.clone(),
+            inputs: self.inputs.iter().map(|(port, records)| (port.clone(), folders(records))).collect(),
+            files: self.files.clone(),
+            out: claim.out(),
+            pool: Arc::new(pool),
+            cancelled: Arc::clone(&self.cancelled),
+            progress: progress(Arc::clone(&metrics), tell.clone()),
+        };
+        // Inside the pool, so that whatever the stage's libraries run in parallel keeps to the step's threads as well.
+        let run = || context.pool.install(|| (self.stage.run)(&context));
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(())) => {}
+            Ok(Err(StageError::Cancelled)) => return Err(Failure::Cancelled),
+            Ok(Err(error)) => return Err(Failure::Stage(error.to_string())),
+            Err(panic) => return Err(Failure::Stage(format!("the stage panicked: {}", message(&*panic)))),
+        }
+        drop(context);
+        let metrics = std::mem::take(&mut *metrics.lock().unwrap_or_else(PoisonError::into_inner));
+        let record = claim.commit(Facts {
+            fields: self.fields.clone(),
+            stage: self.stage.name.to_owned(),
+            address: self.address.clone(),
+            run: self.run.clone(),
+            seconds: start.elapsed().as_secs_f64(),
+            metrics,
+        })?;
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(record.output);
+        Ok(Made::Here(Box::new(record)))
+    }
+
+    /// Reads the inputs against their digests, each once in a run, before a long step builds on them.
+    fn check_inputs(&self) -> Result<(), Failure> {
+        for record in self.inputs.values().flatten() {
+            let known = self.sound.lock().unwrap_or_else(PoisonError::into_inner).contains(&record.output);
+            if known {
+                continue;
+            }
+            if let Some(damage) = self.store.damage(record) {
+                let what =
+                    damage.file.map_or_else(|| "it cannot be read".into(), |file| format!("`{file}` has changed"));
+                return Err(Failure::Damaged(record.output, what));
+            }
+            self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(record.output);
+        }
+        Ok(())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Cancelled => Self::Cancelled,
+            other => Self::Stage(other.to_string()),
+        }
+    }
+}
+
+/// What the stage calls with its progress: the figures are kept for the record, and told now and then.
+fn progress(
+    kept: Arc<Mutex<BTreeMap<String, f64>>>,
+    tell: impl Fn(Message) + Send + Sync + 'static,
+) -> Box<dyn Fn(Progress) + Send + Sync> {
+    let last: Mutex<Option<Instant>> = Mutex::new(None);
+    Box::new(move |progress| {
+        // JSON has no word for what is not finite, and a record must stay readable.
+        let finite = progress.metrics.iter().filter(|(_, value)| value.is_finite());
+        let finite = finite.map(|(name, value)| ((*name).to_owned(), *value));
+        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(finite);
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= INTERVAL) || progress.done == progress.total;
+        if due {
+            *last = Some(Instant::now());
+            tell(Message::Progress(progress));
+        }
+    })
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
+}

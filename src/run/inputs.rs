@@ -1,0 +1,93 @@
+//! The files that a plan reads, and their digests.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, Metadata},
+    path::Path,
+};
+
+use super::RunError;
+use crate::{
+    base::{
+        diagnostic::{Diagnostic, Diagnostics},
+        digest::Digest,
+    },
+    plan::Plan,
+    schedule::FileDigests,
+    store::{Folder, Indexed, StoreError, digest_file},
+};
+
+/// A smaller file is read sooner than the index is opened.
+const WORTH_REMEMBERING: u64 = 64 << 20;
+
+/// Digests every file or folder that a plan names, reading each of them whole and writing nothing.
+///
+/// # Errors
+/// Where some of them cannot be read: a diagnostic for each.
+pub fn digest_inputs(plan: &Plan) -> Result<FileDigests, RunError> {
+    digest_with(plan, &mut |path, _| digest_file(path))
+}
+
+/// As [`digest_inputs`], without reading large files anew that have not changed since the index saw them.
+///
+/// # Errors
+/// Where some of them cannot be read: a diagnostic for each.
+pub fn digest_inputs_with(plan: &Plan, history: &Indexed) -> Result<FileDigests, RunError> {
+    digest_with(plan, &mut |path, metadata| {
+        let index = if metadata.len() < WORTH_REMEMBERING { None } else { history.index() };
+        index.map_or_else(|| digest_file(path), |index| index.digest_file(path, metadata))
+    })
+}
+
+fn digest_with(
+    plan: &Plan,
+    digest: &mut dyn FnMut(&Path, &Metadata) -> Result<Digest, StoreError>,
+) -> Result<FileDigests, RunError> {
+    let mut found = BTreeMap::new();
+    let mut complaints = Diagnostics::default();
+    let named = || plan.steps.iter().flat_map(|step| step.files.iter().map(move |(name, path)| (step, name, path)));
+    // All of them are looked for before any is read, as reading may take long and may open the index.
+    for (step, argument, path) in named() {
+        match fs::metadata(path) {
+            Ok(metadata) => {
+                found.insert(path.clone(), metadata);
+            }
+            Err(error) => {
+                let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);
+                complaints
+                    .push(Diagnostic::error(span, format!("cannot read `{}`: {}", path.display(), describe(&error))));
+            }
+        }
+    }
+    let mut digests = FileDigests::new();
+    if complaints.has_errors() {
+        return Err(RunError::Inputs(complaints));
+    }
+    for (step, argument, path) in named() {
+        let Some(metadata) = found.remove(path) else { continue };
+        let digested = if metadata.is_dir() {
+            Folder::read_with(path, digest).map(|folder| folder.digest())
+        } else {
+            digest(path, &metadata)
+        };
+        match digested {
+            Ok(digest) => {
+                digests.insert(path.clone(), digest);
+            }
+            Err(error) => {
+                let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);
+                complaints.push(Diagnostic::error(span, format!("cannot read {error}")));
+            }
+        }
+    }
+    if complaints.is_empty() { Ok(digests) } else { Err(RunError::Inputs(complaints)) }
+}
+
+/// What the system says of an error, without the number it gives it.
+fn describe(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,45 @@
+//! Tells each event to whoever listens, and keeps it in the run's log once there is one.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Event, Logged};
+use crate::store::{RunLog, Store, StoreError};
+
+/// Where events go.
+pub(super) struct Journal<'a> {
+    report: &'a mut dyn FnMut(&Event),
+    log: Option<RunLog>,
+    /// What happened before it was known that something must run, and that there will be a log.
+    early: Vec<Logged>,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) fn new(report: &'a mut dyn FnMut(&Event)) -> Self {
+        Self { report, log: None, early: Vec::new() }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) -> Result<(), StoreError> {
+        (self.report)(&event);
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64);
+        let logged = Logged { at, event };
+        match &mut self.log {
+            Some(log) => log.append(&logged)?,
+            None => self.early.push(logged),
+        }
+        Ok(())
+    }
+
+    /// Starts the log, with what happened so far.
+    pub(super) fn open(&mut self, store: &Store) -> Result<(), StoreError> {
+        let mut log = store.start_run()?;
+        for event in self.early.drain(..) {
+            log.append(&event)?;
+        }
+        self.log = Some(log);
+        Ok(())
+    }
+
+    pub(super) fn run(&self) -> Option<&str> {
+        self.log.as_ref().map(RunLog::id)
+    }
+}

@@ -1,0 +1,135 @@
+//! Runs a plan: what is made is taken, the rest is made side by side, and everything that happens is an event.
+
+mod board;
+mod dispatcher;
+mod event;
+mod executor;
+mod gates;
+mod inputs;
+mod interrupt;
+mod journal;
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
+
+use self::{dispatcher::Dispatcher, journal::Journal};
+pub use self::{
+    event::{Event, Logged, Output, Status},
+    inputs::{digest_inputs, digest_inputs_with},
+};
+use crate::{
+    base::{diagnostic::Diagnostics, digest::Digest},
+    plan::Plan,
+    schedule::{Schedule, State},
+    stages::Stage,
+    store::{Indexed, Store, StoreError},
+};
+
+/// How a run is to be done. Nothing in it changes a result.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many threads all steps share.
+    pub threads: NonZeroUsize,
+    /// Set to stop the run: each step ends at its next check.
+    pub cancelled: Arc<AtomicBool>,
+    pub interrupts: Interrupts,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            cancelled: Arc::default(),
+            interrupts: Interrupts::Heed,
+        }
+    }
+}
+
+/// Whether Ctrl-C is for the run to handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// Once: the steps stop at their next check. Twice: the process ends at once, with code 130.
+    Heed,
+    Leave,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub status: Status,
+    pub outputs: BTreeMap<String, Output>,
+    /// The name of the run's log; None where nothing had to run.
+    pub run: Option<String>,
+}
+
+impl Outcome {
+    /// What an output of the recipe came to.
+    #[must_use]
+    pub fn digest(&self, output: &str) -> Option<Digest> {
+        self.outputs.get(output).map(|it| it.digest)
+    }
+}
+
+/// The stages that there are, by name.
+pub type Stages<'a> = &'a dyn Fn(&str) -> Option<&'static Stage>;
+
+/// Why a run could not go on at all. A step that fails is no such reason.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Files that the plan reads and that cannot be read, with the place in the recipe that names each.
+    #[error("{} of the recipe's files cannot be read", .0.iter().count())]
+    Inputs(Diagnostics),
+    #[error("there is no stage `{0}`")]
+    Stage(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the runner could not be started: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.
+///
+/// Where nothing has to run, nothing is written, and neither the index nor a thread is started.
+///
+/// # Errors
+/// Where an input file cannot be read (then nothing is written either), or the store cannot be written.
+pub fn run(
+    plan: &Plan,
+    store: &Store,
+    stages: Stages,
+    options: &Options,
+    report: &mut dyn FnMut(&Event),
+) -> Result<Outcome, RunError> {
+    let start = Instant::now();
+    let code = plan.steps.iter().map(|step| stages(&step.stage).ok_or_else(|| RunError::Stage(step.stage.clone())));
+    let code = code.collect::<Result<Vec<_>, _>>()?;
+    let history = Indexed::new(store);
+    let files = digest_inputs_with(plan, &history)?;
+    let schedule = Schedule::new(plan, &files, &history);
+
+    let mut journal = Journal::new(report);
+    let (seconds, unknown) = schedule.seconds();
+    journal.tell(Event::Plan {
+        steps: schedule.steps.len(),
+        hits: schedule.count(State::Hit),
+        runs: schedule.count(State::Run),
+        waits: schedule.count(State::Waits),
+        seconds: (unknown == 0).then_some(seconds),
+    })?;
+    let mut dispatcher = Dispatcher::new(plan, store, &code, &files, options);
+    dispatcher.take_hits(&schedule, &mut journal)?;
+    if dispatcher.has_work() {
+        store.prepare()?;
+        journal.open(store)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
+        runtime.block_on(dispatcher.work(&history, &mut journal))?;
+    }
+    let (status, outputs) = dispatcher.conclude();
+    let run = journal.run().map(str::to_owned);
+    journal.tell(Event::Finished { status, outputs: outputs.clone(), seconds: start.elapsed().as_secs_f64() })?;
+    Ok(Outcome { status, outputs, run })
+}

@@ -1,0 +1,141 @@
+//! What a plan would do, given what the store holds: which steps are made, which would run, why, and at what price.
+
+mod price;
+mod why;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use self::why::Comparer;
+pub use self::{
+    price::Price,
+    why::{Change, Why},
+};
+use crate::{
+    base::digest::Digest,
+    plan::{KeyFields, Plan, Step, StepId},
+    store::{History, Record},
+};
+
+/// The digests of the files that a plan reads.
+pub type FileDigests = BTreeMap<PathBuf, Digest>;
+
+/// How things stand with one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// It is made; nothing runs.
+    Hit,
+    /// It would run.
+    Run,
+    /// An input must be made first, so its key is not known. It runs, unless that input comes out as it was.
+    Waits,
+}
+
+impl State {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Run => "run",
+            Self::Waits => "waits",
+        }
+    }
+}
+
+/// One step of a plan with what is known of it before anything runs.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    pub state: State,
+    /// None where an input is not made yet.
+    pub key: Option<Digest>,
+    /// What was made of this key.
+    pub record: Option<Record>,
+    /// Why it is no hit.
+    pub why: Option<Why>,
+    /// What running it would cost, as far as the past tells.
+    pub price: Option<Price>,
+}
+
+/// What is known of every step of a plan, in the plan's order.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    pub steps: Vec<Scheduled>,
+}
+
+impl Schedule {
+    /// Compares a plan with what was made before. Only where a step is no hit does this look at its stage's history.
+    #[must_use]
+    pub fn new(plan: &Plan, files: &FileDigests, history: &dyn History) -> Self {
+        let mut comparer = Comparer::default();
+        let mut steps: Vec<Scheduled> = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            let made = |id: StepId| steps.get(id.0)?.record.as_ref().map(|it| it.output);
+            let scheduled = match key_fields(step, files, &made) {
+                Some(fields) => known(plan, step, &fields, history, &mut comparer),
+                None => waiting(plan, step, files, &made, history, &mut comparer),
+            };
+            steps.push(scheduled);
+        }
+        Self { steps }
+    }
+
+    #[must_use]
+    pub fn get(&self, id: StepId) -> Option<&Scheduled> {
+        self.steps.get(id.0)
+    }
+
+    #[must_use]
+    pub fn count(&self, state: State) -> usize {
+        self.steps.iter().filter(|step| step.state == state).count()
+    }
+
+    /// The sum of all known prices in seconds, and how many of the steps to run have none.
+    #[must_use]
+    pub fn seconds(&self) -> (f64, usize) {
+        let open = self.steps.iter().filter(|step| step.state != State::Hit);
+        open.fold((0.0, 0), |(seconds, unknown), step| match &step.price {
+            Some(price) => (seconds + price.seconds, unknown),
+            None => (seconds, unknown + 1),
+        })
+    }
+}
+
+/// Everything that can change a step's bytes; None while an input is not made.
+#[must_use]
+pub fn key_fields(step: &Step, files: &FileDigests, made: &dyn Fn(StepId) -> Option<Digest>) -> Option<KeyFields> {
+    KeyFields::of(step, made, &|argument| files.get(step.files.get(argument)?).copied())
+}
+
+/// A step all of whose inputs are made.
+fn known(plan: &Plan, step: &Step, fields: &KeyFields, history: &dyn History, comparer: &mut Comparer) -> Scheduled {
+    let key = fields.key();
+    if let Some(record) = history.done(&key) {
+        return Scheduled { state: State::Hit, key: Some(key), record: Some(record), why: None, price: None };
+    }
+    let past = history.of_stage(&step.stage);
+    let why = comparer.why(plan, step, fields, &past, Some(&key));
+    Scheduled { state: State::Run, key: Some(key), record: None, why: Some(why), price: price::of(step, &past) }
+}
+
+/// A step with an input that must be made first. What is its own may have changed as well; that is then said.
+fn waiting(
+    plan: &Plan,
+    step: &Step,
+    files: &FileDigests,
+    made: &dyn Fn(StepId) -> Option<Digest>,
+    history: &dyn History,
+    comparer: &mut Comparer,
+) -> Scheduled {
+    let past = history.of_stage(&step.stage);
+    // With any digest in place of those to come, the fields that differ elsewhere are found as ever.
+    let stand_in = |id: StepId| made(id).or(Some(Digest::of(b"")));
+    let own = key_fields(step, files, &stand_in)
+        .map(|fields| comparer.why(plan, step, &fields, &past, None))
+        .filter(|why| matches!(why, Why::Changed(change) if change.difference.input().is_none()));
+    let why = own.unwrap_or_else(|| {
+        let open = step.inputs.values().flatten().filter(|id| made(**id).is_none());
+        let mut names: Vec<String> = open.filter_map(|id| plan.step(*id)).map(|it| it.address.clone()).collect();
+        names.dedup();
+        Why::After(names)
+    });
+    Scheduled { state: State::Waits, key: None, record: None, why: Some(why), price: price::of(step, &past) }
+}
