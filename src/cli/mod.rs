@@ -1,0 +1,68 @@
+//! The command line: one file per command, and what they share.
+
+mod check;
+mod error;
+mod exit;
+mod graph;
+mod model;
+mod plan;
+mod profile;
+mod recipe;
+mod run;
+mod show;
+mod status;
+mod why;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+pub use exit::Exit;
+
+/// A declarative workflow engine for training reasoning models.
+#[derive(Parser)]
+#[command(name = "regimen", version, after_help = Exit::TABLE, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::Arguments),
+    Plan(plan::Arguments),
+    Run(run::Arguments),
+    Why(why::Arguments),
+    Status(status::Arguments),
+    Show(show::Arguments),
+    Graph(graph::Arguments),
+    #[command(subcommand)]
+    Model(model::Command),
+}
+
+/// Reads the command line, does what it says, and tells how it ended.
+#[must_use]
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors, although they come this way.
+            let exit = if error.use_stderr() { Exit::Recipe } else { Exit::Done };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let result = match arguments.command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
+        Command::Model(command) => model::run(&command),
+    };
+    result.unwrap_or_else(|error| {
+        error.print();
+        error.exit()
+    })
+}

@@ -1,0 +1,142 @@
+//! `regimen model`: a model folder by itself: its logits, its answers, its speed.
+
+use std::{num::NonZeroUsize, path::PathBuf, thread};
+
+use clap::ValueEnum;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::{
+    cli::{CliError, Exit},
+    model::{
+        Config, Sampling,
+        bench::{self, BenchSettings, Mode},
+        commands,
+    },
+    report::format,
+};
+
+/// Work with a model folder by itself
+#[derive(clap::Subcommand)]
+pub enum Command {
+    Bench(Bench),
+    Logits(Logits),
+    Generate(Generate),
+}
+
+/// Measure how fast a model trains or generates; random weights where only a configuration is given
+#[derive(clap::Args)]
+pub struct Bench {
+    /// A model folder, or a `config.json`
+    #[arg(value_name = "DIR|CONFIG")]
+    source: PathBuf,
+    #[arg(long, value_enum)]
+    mode: BenchMode,
+    /// Sequences at a time
+    #[arg(long, default_value = "16")]
+    batch: NonZeroUsize,
+    /// Tokens of a sequence, or of a prompt
+    #[arg(long, default_value = "256")]
+    length: NonZeroUsize,
+    /// Tokens to generate for each prompt
+    #[arg(long, default_value = "128")]
+    new: NonZeroUsize,
+    /// Threads to compute with [default: one for each core]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Measured repeats, after one to warm up
+    #[arg(long, default_value = "3")]
+    repeats: NonZeroUsize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BenchMode {
+    Train,
+    Generate,
+}
+
+/// Compute the logits of given tokens
+#[derive(clap::Args)]
+pub struct Logits {
+    /// The model folder
+    dir: PathBuf,
+    /// A safetensors file with `input_ids`, i64 or u32, [batch, length]
+    #[arg(long)]
+    ids: PathBuf,
+    /// The safetensors file to write: `logits`, f32, [batch, length, vocabulary]
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Continue given tokens
+#[derive(clap::Args)]
+pub struct Generate {
+    /// The model folder
+    dir: PathBuf,
+    /// A safetensors file with `input_ids`, i64 or u32, [batch, length]
+    #[arg(long)]
+    ids: PathBuf,
+    /// The most tokens to add to each row
+    #[arg(long, value_name = "N")]
+    max_new: usize,
+    /// What logits are divided by; 0 takes the likeliest token
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The safetensors file to write: `ids`, i64, [batch, length + N], and `log_probs`, f32, [batch, N]
+    #[arg(long)]
+    out: PathBuf,
+}
+
+pub fn run(command: &Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Bench(arguments) => bench(arguments)?,
+        Command::Logits(arguments) => {
+            commands::logits(&arguments.dir, &arguments.ids, &arguments.out, &pool(None)?)?;
+        }
+        Command::Generate(arguments) => {
+            let sampling = Sampling {
+                temperature: arguments.temperature,
+                top_k: None,
+                top_p: 1.0,
+                max_new: arguments.max_new,
+                stop: Config::read(&arguments.dir)?.special_tokens().eos.clone(),
+                seed: arguments.seed,
+            };
+            commands::generate(&arguments.dir, &arguments.ids, &arguments.out, &sampling, &pool(None)?)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn bench(arguments: &Bench) -> Result<(), CliError> {
+    let settings = BenchSettings {
+        mode: match arguments.mode {
+            BenchMode::Train => Mode::Train,
+            BenchMode::Generate => Mode::Generate,
+        },
+        batch: arguments.batch.get(),
+        length: arguments.length.get(),
+        new: arguments.new.get(),
+        repeats: arguments.repeats.get(),
+    };
+    let report = bench::bench(&arguments.source, &settings, &pool(arguments.threads)?)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report).map_err(|error| CliError::Profile(error.to_string()))?);
+    } else {
+        let speed = &report.tokens_per_second;
+        let [min, median, max] = [speed.min, speed.median, speed.max].map(format::figure);
+        println!("{median} tokens/s ({min} to {max}), {} MiB at most", format::figure(report.peak_rss_mb));
+    }
+    Ok(())
+}
+
+/// A pool of so many threads, or of one for each core.
+fn pool(threads: Option<NonZeroUsize>) -> Result<ThreadPool, CliError> {
+    let threads = threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| CliError::Profile(format!("the threads could not be started: {error}")))
+}

@@ -1,0 +1,37 @@
+//! `regimen plan`: what would run, why, and at what price.
+
+use crate::{
+    cli::{
+        CliError, Exit,
+        recipe::{RecipeArguments, StoreArguments},
+    },
+    report,
+    schedule::State,
+};
+
+/// Show what would run, why, and at what price; nothing runs
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+    #[command(flatten)]
+    store: StoreArguments,
+    /// Print the plan as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Exit with 2 where a step would run
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
+    let planned = arguments.recipe.plan()?;
+    let schedule = planned.schedule(&arguments.store.open()?)?;
+    if arguments.json {
+        println!("{}", report::plan::json(&planned.plan, &schedule, &planned.sources));
+    } else {
+        print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources));
+    }
+    let work = schedule.count(State::Hit) < schedule.steps.len();
+    Ok(if arguments.exit_code && work { Exit::Work } else { Exit::Done })
+}

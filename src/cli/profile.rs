@@ -1,0 +1,61 @@
+//! The profile `regimen.yaml`: where things run, and never what they compute.
+
+use std::{
+    fs, io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::{cli::CliError, store::Store};
+
+/// What a profile may say. Flags on the command line are stronger.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// How many threads all steps share.
+    pub threads: Option<NonZeroUsize>,
+    /// The folder of the store, relative to the profile.
+    pub store: Option<PathBuf>,
+}
+
+/// The name of a profile's file.
+pub const FILE: &str = "regimen.yaml";
+
+impl Profile {
+    /// The profile of the folder in which the command runs; where there is none, one that says nothing.
+    pub fn read() -> Result<Self, CliError> {
+        match fs::read_to_string(FILE) {
+            Ok(text) => Self::parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(CliError::File { path: FILE.into(), error }),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, CliError> {
+        let profile: Option<Self> =
+            serde_yaml::from_str(text).map_err(|error| CliError::Profile(format!("{FILE}: {error}")))?;
+        Ok(profile.unwrap_or_default())
+    }
+
+    /// The store to use: the flag's, else the profile's, else the usual one.
+    #[must_use]
+    pub fn store(&self, flag: Option<&Path>) -> Store {
+        Store::open(flag.or(self.store.as_deref()).unwrap_or(Path::new(Store::DEFAULT)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_says_where_and_nothing_else() {
+        let profile = Profile::parse("threads: 3\nstore: /big/store\n").unwrap();
+        assert_eq!(profile.threads.map(NonZeroUsize::get), Some(3));
+        assert_eq!(Profile::parse("# nothing\n").unwrap(), Profile::default());
+        let error = Profile::parse("threads: 3\nlr: 1e-3\n").unwrap_err().to_string();
+        assert_eq!(error, "regimen.yaml: unknown field `lr`, expected `threads` or `store` at line 2 column 1");
+    }
+}
