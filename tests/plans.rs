@@ -126,6 +126,7 @@ fn every_stage_of_the_library_is_understood_and_documented() {
         paths,
         [
             "accuracy",
+            "brevity",
             "correct",
             "dataset",
             "documents",

@@ -34,6 +34,8 @@ pub struct Parameter<'a> {
     pub range: Option<&'a (Expr, Expr)>,
     /// Whether what comes in is trained on, so that evaluation data may not.
     pub trains: bool,
+    /// Whether it is filled by position: artifacts and files are, and all that a term of a reward takes.
+    pub positional: bool,
     pub span: Span,
 }
 
@@ -57,6 +59,7 @@ impl<'a> Signature<'a> {
                 continue;
             }
             parameters.push(Parameter {
+                positional: is_value(&returns) || ty.is_artifact() || ty.is_path(),
                 name: &param.name.text,
                 docs: &param.docs,
                 ty,
@@ -79,7 +82,7 @@ impl<'a> Signature<'a> {
     /// Whether a call is a value, such as a term of a reward or a field of a row, and not a step.
     #[must_use]
     pub fn is_value(&self) -> bool {
-        matches!(self.returns, Type::Reward | Type::Predicate | Type::Amount(_))
+        is_value(&self.returns)
     }
 
     /// The position of a parameter.
@@ -95,12 +98,10 @@ impl Parameter<'_> {
     pub fn is_required(&self) -> bool {
         self.default.is_none() && !matches!(self.ty, Type::Optional(_))
     }
+}
 
-    /// Whether it is filled by position.
-    #[must_use]
-    pub fn is_positional(&self) -> bool {
-        self.ty.is_artifact() || self.ty.is_path()
-    }
+fn is_value(returns: &Type) -> bool {
+    matches!(returns, Type::Reward | Type::Predicate | Type::Amount(_))
 }
 
 /// The complaint about a name that is taken.

@@ -22,9 +22,9 @@ pub fn line(event: &Event) -> Option<String> {
             let who = process.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
             entry("wait", address, &format!("{who} is making it"))
         }
-        Event::StepStarted { address, stage, threads, seconds, .. } => {
+        Event::StepStarted { address, stage, seconds, .. } => {
             let price = seconds.map(|it| format!(", about {}", format::duration(it))).unwrap_or_default();
-            entry("start", address, &format!("{stage}, {}{price}", format::counted(*threads, "thread")))
+            entry("start", address, &format!("{stage}{price}"))
         }
         Event::StepFinished { address, seconds, bytes, metrics, .. } => {
             let figures = figures(metrics);

@@ -206,7 +206,6 @@ mod tests {
                 address: "base".into(),
                 stage: "pretrain".into(),
                 key: Digest::of(b""),
-                threads: 2,
                 seconds: Some(185.0),
             },
         ];
@@ -233,7 +232,7 @@ mod tests {
         insta::assert_snapshot!(shown(&events), @r"
         9 steps: 2 made, 7 to run; about 3 min 20 s
           made    2 steps           tokenizer to train
-          start   base              pretrain, 2 threads, about 3 min 05 s
+          start   base              pretrain, about 3 min 05 s
           10 %    base              4 of 40 steps, loss 2.3125
           20 %    base              8 of 40 steps, loss 2.3125
           30 %    base              12 of 40 steps, loss 2.3125

@@ -12,9 +12,7 @@ use crate::{
 pub(super) enum Place {
     /// Not begun, or to be made again.
     Open,
-    Running {
-        threads: usize,
-    },
+    Running,
     Made(Box<Record>),
     Failed,
     /// An input failed.
@@ -66,13 +64,13 @@ impl Board {
         self.places.iter().enumerate().map(|(id, place)| (StepId(id), place))
     }
 
-    /// The threads that running steps have.
-    pub(super) fn threads(&self) -> usize {
-        self.places.iter().map(|place| if let Place::Running { threads } = place { *threads } else { 0 }).sum()
+    /// How many steps are running.
+    pub(super) fn running(&self) -> usize {
+        self.places.iter().filter(|place| matches!(place, Place::Running)).count()
     }
 
-    pub(super) fn start(&mut self, id: StepId, threads: usize) {
-        self.set(id, Place::Running { threads });
+    pub(super) fn start(&mut self, id: StepId) {
+        self.set(id, Place::Running);
     }
 
     /// A step is made; those that lacked nothing else become ready.

@@ -2,9 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
@@ -22,6 +24,9 @@ use crate::{
     stages::{Progress, Stage},
     store::{Indexed, Record, Store},
 };
+
+/// Deep graphs are walked by recursion when they are differentiated.
+const STACK: usize = 64 << 20;
 
 /// The state of a run.
 pub(super) struct Dispatcher<'a> {
@@ -82,12 +87,14 @@ impl<'a> Dispatcher<'a> {
     /// Runs what can be run until nothing is left, or the run is to stop.
     pub(super) async fn work(&mut self, history: &Indexed<'_>, journal: &mut Journal<'_>) -> Result<(), RunError> {
         let (sender, mut receiver) = unbounded_channel();
+        let pool = ThreadPoolBuilder::new().num_threads(self.options.threads.get()).stack_size(STACK).build();
+        let pool = Arc::new(pool.map_err(|error| RunError::Runtime(io::Error::other(error)))?);
         let mut listener = Listener::new(self.options.interrupts);
         let worked = loop {
-            if let Err(error) = self.start_what_fits(&sender, journal) {
+            if let Err(error) = self.start_what_fits(&sender, &pool, journal) {
                 break Err(error);
             }
-            if self.board.threads() == 0 {
+            if self.board.running() == 0 {
                 break Ok(());
             }
             let handled = tokio::select! {
@@ -164,29 +171,27 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    /// Starts runnable steps in the plan's order while threads are free, which they share evenly.
+    /// Starts runnable steps in the plan's order, as many at once as there are threads for them to share.
     fn start_what_fits(
         &mut self,
         sender: &UnboundedSender<(StepId, Message)>,
+        pool: &Arc<ThreadPool>,
         journal: &mut Journal,
     ) -> Result<(), RunError> {
         let budget = self.options.threads.get();
         while !self.options.cancelled.load(Ordering::Relaxed) {
-            let free = budget.saturating_sub(self.board.threads());
-            if free == 0 {
+            if self.board.running() >= budget {
                 break;
             }
-            let threads = (budget / self.runnable.len().max(1)).clamp(1, free);
             let Some((id, fields)) = self.runnable.pop_first() else { break };
-            let Some(job) = self.job(id, &fields, threads, journal) else { continue };
+            let Some(job) = self.job(id, &fields, pool, journal) else { continue };
             journal.tell(Event::StepStarted {
                 address: job.address.clone(),
                 stage: job.stage.name.to_owned(),
                 key: job.key,
-                threads,
                 seconds: self.seconds.get(id.0).copied().flatten(),
             })?;
-            self.board.start(id, threads);
+            self.board.start(id);
             let sender = sender.clone();
             tokio::task::spawn_blocking(move || {
                 job.execute(move |message| {
@@ -198,7 +203,7 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn job(&self, id: StepId, fields: &KeyFields, threads: usize, journal: &Journal) -> Option<Job> {
+    fn job(&self, id: StepId, fields: &KeyFields, pool: &Arc<ThreadPool>, journal: &Journal) -> Option<Job> {
         let (step, stage) = self.plan.step(id).zip(self.code.get(id.0))?;
         let records = |ids: &Vec<StepId>| ids.iter().filter_map(|id| self.board.record(*id).cloned()).collect();
         Some(Job {
@@ -209,7 +214,7 @@ impl<'a> Dispatcher<'a> {
             arguments: step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
             inputs: step.inputs.iter().map(|(port, ids)| (port.clone(), records(ids))).collect(),
             files: step.files.clone(),
-            threads,
+            pool: Arc::clone(pool),
             run: journal.run().unwrap_or_default().to_owned(),
             store: self.store.clone(),
             cancelled: Arc::clone(&self.options.cancelled),

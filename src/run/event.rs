@@ -34,7 +34,6 @@ pub enum Event {
         address: String,
         stage: String,
         key: Digest,
-        threads: usize,
         /// What it took before.
         seconds: Option<f64>,
     },

@@ -23,9 +23,6 @@ use crate::{
 /// How often a step's progress is told.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Deep graphs are walked by recursion when they are differentiated.
-const STACK: usize = 64 << 20;
-
 /// All that one step needs to run.
 pub(super) struct Job {
     pub(super) key: Digest,
@@ -35,7 +32,8 @@ pub(super) struct Job {
     pub(super) arguments: Value,
     pub(super) inputs: BTreeMap<String, Vec<Record>>,
     pub(super) files: BTreeMap<String, PathBuf>,
-    pub(super) threads: usize,
+    /// Shared by all running steps: none of them is idle while another has work to spare.
+    pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) run: String,
     pub(super) store: Store,
     pub(super) cancelled: Arc<AtomicBool>,
@@ -87,11 +85,6 @@ impl Job {
         self.check_inputs()?;
 
         let start = Instant::now();
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .stack_size(STACK)
-            .build()
-            .map_err(|error| Failure::Stage(format!("the step's threads could not be started: {error}")))?;
         let metrics = Arc::new(Mutex::new(BTreeMap::new()));
         let folders = |records: &Vec<Record>| records.iter().map(|it| self.store.object(&it.output)).collect();
         let context = Context {
@@ -99,12 +92,12 @@ impl Job {
             inputs: self.inputs.iter().map(|(port, records)| (port.clone(), folders(records))).collect(),
             files: self.files.clone(),
             out: claim.out(),
-            pool: Arc::new(pool),
+            pool: Arc::clone(&self.pool),
             cancelled: Arc::clone(&self.cancelled),
             progress: progress(Arc::clone(&metrics), tell.clone()),
         };
-        // Inside the pool, so that whatever the stage's libraries run in parallel keeps to the step's threads as well.
-        let run = || context.pool.install(|| (self.stage.run)(&context));
+        // Outside the pool: a stage that waits for its own parts there would pick up another step's meanwhile.
+        let run = || (self.stage.run)(&context);
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => {}
             Ok(Err(StageError::Cancelled)) => return Err(Failure::Cancelled),

@@ -13,7 +13,8 @@ use crate::{
         digest::Digest,
     },
     plan::Plan,
-    schedule::FileDigests,
+    schedule::{FileDigests, Schedule, State},
+    stages::Stage,
     store::{Folder, Indexed, StoreError, digest_file},
 };
 
@@ -81,6 +82,23 @@ fn digest_with(
         }
     }
     if complaints.is_empty() { Ok(digests) } else { Err(RunError::Inputs(complaints)) }
+}
+
+/// Lets each stage that would run look at the files it reads, before anything is written.
+///
+/// # Errors
+/// Where a stage cannot use some of them: a diagnostic for each step.
+pub(super) fn check(plan: &Plan, schedule: &Schedule, code: &[&'static Stage]) -> Result<(), RunError> {
+    let mut complaints = Diagnostics::default();
+    for ((step, scheduled), stage) in plan.steps.iter().zip(&schedule.steps).zip(code) {
+        let Some(check) = stage.check.filter(|_| scheduled.state == State::Run) else { continue };
+        let arguments = step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into();
+        if let Err(error) = check(&arguments, &step.files) {
+            let file = step.files.keys().next().and_then(|argument| step.argument_spans.get(argument));
+            complaints.push(Diagnostic::error(file.copied().unwrap_or(step.span), error.to_string()));
+        }
+    }
+    if complaints.is_empty() { Ok(()) } else { Err(RunError::Inputs(complaints)) }
 }
 
 /// What the system says of an error, without the number it gives it.

@@ -111,6 +111,8 @@ pub fn run(
     let files = digest_inputs_with(plan, &history)?;
     let schedule = Schedule::new(plan, &files, &history);
 
+    inputs::check(plan, &schedule, &code)?;
+
     let mut journal = Journal::new(report);
     let (seconds, unknown) = schedule.seconds();
     journal.tell(Event::Plan {

@@ -1,8 +1,12 @@
 //! `dataset`: reads a file as a data set, JSON lines with their columns mapped or plain text.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     data::{
@@ -15,7 +19,7 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "dataset", version: 1, run };
+pub const STAGE: Stage = Stage { name: "dataset", version: 1, run, check: Some(check) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,25 +31,52 @@ struct Arguments {
     text: Option<String>,
 }
 
+impl Arguments {
+    fn columns(&self) -> Columns {
+        let Self { question, answer, solution, text, .. } = self;
+        Columns {
+            question: question.clone(),
+            answer: answer.clone(),
+            solution: solution.clone(),
+            text: text.clone(),
+        }
+    }
+}
+
 fn run(context: &Context) -> Result<(), StageError> {
     let arguments: Arguments = context.arguments()?;
-    let Arguments { kind, question, answer, solution, text } = arguments;
-    let columns = Columns { question, answer, solution, text };
+    let mut writer = Writer::create(&context.out, arguments.kind)?;
+    read(&arguments, context.file("file")?, &mut |row| writer.push_line(row))?;
+    writer.finish()?;
+    Ok(())
+}
+
+/// Reads every row, so that a faulty one is found before anything is written.
+fn check(arguments: &Value, files: &BTreeMap<String, PathBuf>) -> Result<(), StageError> {
+    let arguments = Arguments::deserialize(arguments).map_err(|error| StageError::Arguments(error.to_string()))?;
+    files.values().try_for_each(|file| read(&arguments, file, &mut |_| Ok(())))
+}
+
+/// Takes a row as the line that the data set will hold.
+type Take<'a> = &'a mut dyn FnMut(&str) -> Result<(), DataError>;
+
+fn read(arguments: &Arguments, file: &Path, take: Take) -> Result<(), StageError> {
     // A data set that was made here and brought from elsewhere is a folder.
-    let file = context.file("file")?;
     let path = if file.is_dir() { file.join("rows.jsonl") } else { file.to_owned() };
-    let mut writer = Writer::create(&context.out, kind)?;
-    match kind {
+    let columns = &arguments.columns();
+    let rows = match arguments.kind {
         Kind::Text if !is_json(&path) => {
-            import::paragraphs(&path)?.iter().try_for_each(|row| writer.push(row))?;
+            let rows = import::paragraphs(&path)?;
+            rows.iter().try_for_each(|row| take(&json(&path, row)?))?;
+            rows.len()
         }
-        Kind::Text => copy(&path, &mut writer, |line| import::text(&path, line, &columns))?,
-        Kind::Problem => copy(&path, &mut writer, |line| import::problem(&path, line, &columns))?,
-        Kind::Chat => copy(&path, &mut writer, |line| import::chat(&path, line))?,
-        Kind::Sample => copy(&path, &mut writer, |line| import::sample(&path, line))?,
-        Kind::Pair => copy(&path, &mut writer, |line| import::pair(&path, line))?,
-    }
-    if writer.finish()?.rows == 0 {
+        Kind::Text => each(&path, take, |line| import::text(&path, line, columns))?,
+        Kind::Problem => each(&path, take, |line| import::problem(&path, line, columns))?,
+        Kind::Chat => each(&path, take, |line| import::chat(&path, line))?,
+        Kind::Sample => each(&path, take, |line| import::sample(&path, line))?,
+        Kind::Pair => each(&path, take, |line| import::pair(&path, line))?,
+    };
+    if rows == 0 {
         return Err(DataError::content(&path, "expected at least one row, found none").into());
     }
     Ok(())
@@ -55,10 +86,15 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|it| ["jsonl", "json", "ndjson"].iter().any(|known| it.eq_ignore_ascii_case(known)))
 }
 
-fn copy<T: Row>(
-    path: &Path,
-    writer: &mut Writer,
-    row: impl Fn(&Line) -> Result<T, DataError>,
-) -> Result<(), DataError> {
-    jsonl::rows(path)?.try_for_each(|line| writer.push(&row(&line?)?))
+fn each<T: Row>(path: &Path, take: Take, row: impl Fn(&Line) -> Result<T, DataError>) -> Result<usize, DataError> {
+    let mut rows = 0;
+    for line in jsonl::rows(path)? {
+        take(&json(path, &row(&line?)?)?)?;
+        rows += 1;
+    }
+    Ok(rows)
+}
+
+fn json<T: Row>(path: &Path, row: &T) -> Result<String, DataError> {
+    serde_json::to_string(row).map_err(|error| DataError::content(path, error.to_string()))
 }

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub const STAGE: Stage = Stage { name: "eval", version: 1, run };
+pub const STAGE: Stage = Stage { name: "eval", version: 1, run, check: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

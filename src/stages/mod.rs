@@ -26,6 +26,10 @@ mod take;
 mod tokenizer;
 mod trainer;
 
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::Value;
+
 pub use context::{Context, Progress, StageError};
 
 /// A built-in stage: its name in the language, its version, and its code.
@@ -34,7 +38,12 @@ pub struct Stage {
     /// Part of every key. It changes whenever the same arguments and inputs would give other bytes.
     pub version: u32,
     pub run: fn(&Context) -> Result<(), StageError>,
+    /// Looks at the files that a stage reads from outside the store, before a run writes anything; None where it reads none.
+    pub check: Option<Check>,
 }
+
+/// Takes the arguments and the files that arguments of type `path` name.
+pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError>;
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-pub const STAGE: Stage = Stage { name: "sft", version: 1, run };
+pub const STAGE: Stage = Stage { name: "sft", version: 1, run, check: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "tokenizer", version: 1, run };
+pub const STAGE: Stage = Stage { name: "tokenizer", version: 1, run, check: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,9 +28,7 @@ impl<'a> Evaluator<'a> {
             let (name, span) = match (&argument.name, &argument.value.kind) {
                 (Some(name), _) => (name.text.as_str(), name.span),
                 // A name that is also a parameter's stands for itself.
-                (None, ExprKind::Name(name))
-                    if stage.parameters.iter().any(|it| it.name == name && !it.is_positional()) =>
-                {
+                (None, ExprKind::Name(name)) if stage.parameters.iter().any(|it| it.name == name && !it.positional) => {
                     (name.as_str(), argument.value.span)
                 }
                 _ => {
@@ -67,18 +65,18 @@ impl<'a> Evaluator<'a> {
     ) {
         let mut unnamed = unnamed.into_iter();
         let slots = stage.parameters.iter().zip(bound.iter_mut());
-        let free = slots.filter(|(parameter, slot)| parameter.is_positional() && slot.is_none());
+        let free = slots.filter(|(parameter, slot)| parameter.positional && slot.is_none());
         for ((_, slot), expr) in free.zip(unnamed.by_ref()) {
             *slot = Some(expr);
         }
         for expr in unnamed {
-            let inputs: Vec<&str> = stage.parameters.iter().filter(|it| it.is_positional()).map(|it| it.name).collect();
+            let inputs: Vec<&str> = stage.parameters.iter().filter(|it| it.positional).map(|it| it.name).collect();
             let message = match inputs.as_slice() {
                 [] => format!("`{}` takes no inputs by position", stage.path),
                 [one] => format!("`{}` takes one input by position, `{one}`", stage.path),
                 many => format!("`{}` takes {} inputs by position: {}", stage.path, many.len(), many.join(", ")),
             };
-            let hint = match (&expr.kind, stage.parameters.iter().find(|it| !it.is_positional())) {
+            let hint = match (&expr.kind, stage.parameters.iter().find(|it| !it.positional)) {
                 (ExprKind::Name(name), _) => match did_you_mean(name, stage.parameters.iter().map(|it| it.name)) {
                     Some(hint) => hint,
                     None => format!("give everything else by name: `argument = {name}`"),
@@ -121,7 +119,7 @@ impl<'a> Evaluator<'a> {
             let set = || self.overrides.find(&format!("{}.{}", scope.address, parameter.name)).is_some() && !self.dry;
             if given.is_none() && parameter.is_required() && !set() {
                 let message = format!("`{}` needs `{}: {}`", stage.path, parameter.name, parameter.ty);
-                let hint = match parameter.is_positional() {
+                let hint = match parameter.positional {
                     true => format!("put a {} in its place", parameter.ty),
                     false => format!("add `{} = ..`", parameter.name),
                 };

@@ -138,7 +138,7 @@ impl<'a> Evaluator<'a> {
         let mut values = Vec::new();
         for parameter in &stage.parameters {
             let given = match parameter.name {
-                _ if parameter.is_positional() => Some(file.clone()),
+                _ if parameter.positional => Some(file.clone()),
                 "kind" => kind.map(|kind| Value::Text(kind.name().to_owned())),
                 _ => None,
             };

@@ -11,7 +11,7 @@ use super::decoder::{Decoder, Terms};
 use super::pass::{Entry, Room};
 
 /// Rows that a shard reads at once: enough to use each weight many times while it is near.
-const WIDTH: usize = 128;
+const WIDTH: usize = 64;
 
 /// Prompt tokens that a pass reads at once.
 const PROMPT_TOKENS: usize = 256;

@@ -26,7 +26,7 @@ use advantage::{Normalize, advantages, deviation, mean};
 use loss::{Aggregate, Coefficients};
 use minibatch::{Experience, Minibatches};
 
-pub const STAGE: Stage = Stage { name: "grpo", version: 1, run };
+pub const STAGE: Stage = Stage { name: "grpo", version: 1, run, check: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
