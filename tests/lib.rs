@@ -1,13 +1,16 @@
 //! The integration tests, in one binary so that they are linked once.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod architecture;
 mod data;
 mod engine;
 mod keys;
 mod model;
+mod model_commands;
 mod model_files;
 mod model_ops;
 mod plans;
+mod recipes;
 mod rewards;
 mod sampler;
 mod screens;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use regimen::model::{BenchSettings, Mode, Sampling, bench, commands};
+use regimen::model::bench::{BenchSettings, Mode, bench};
+use regimen::model::{Sampling, commands};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 const MODELS: [&str; 4] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"];
@@ -130,7 +131,8 @@ fn a_measurement_names_what_it_measured() {
         assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
         assert_eq!((value["batch"].as_u64(), value["threads"].as_u64()), (Some(3), Some(2)));
     }
-    let fresh = bench(&fixture("llama").join("config.json"), &BenchSettings { mode: Mode::Generate, ..settings }, &pool());
+    let fresh =
+        bench(&fixture("llama").join("config.json"), &BenchSettings { mode: Mode::Generate, ..settings }, &pool());
     assert!(fresh.unwrap().parameters > 100_000, "a configuration alone gets random weights");
     let short = bench(&fixture("llama"), &BenchSettings { length: 1, ..settings }, &pool()).unwrap_err();
     assert_eq!(short.to_string(), "expected sequences of at least 2 tokens to train on, found 1");

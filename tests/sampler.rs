@@ -109,7 +109,8 @@ fn the_trainer_is_the_sampler() {
 fn a_long_queue_changes_no_row() {
     let sampler = Sampler::new(&load("dsv3_group")).unwrap();
     let settings = Sampling { stop: (0..20).collect(), ..sampling(1.0, 20) };
-    let prompt = |at: u32| Prompt { ids: vec![2 + at, 77, 3 + at], row: u64::from(at) << 8, copies: 1 + at as usize * 7 };
+    let prompt =
+        |at: u32| Prompt { ids: vec![2 + at, 77, 3 + at], row: u64::from(at) << 8, copies: 1 + at as usize * 7 };
     let prompts: Vec<Prompt> = (0..15).map(prompt).collect();
     let together = sampler.generate(&pool(2), &prompts, &settings);
     assert_eq!(together.len(), (0..15).map(|at| 1 + at * 7).sum::<usize>());

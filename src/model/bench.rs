@@ -90,11 +90,7 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
     })
 }
 
-fn train(
-    mut model: Transformer,
-    settings: &BenchSettings,
-    pool: &rayon::ThreadPool,
-) -> Result<Vec<f64>, ModelError> {
+fn train(mut model: Transformer, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<Vec<f64>, ModelError> {
     if settings.length < 2 {
         let text = format!("expected sequences of at least 2 tokens to train on, found {}", settings.length);
         return Err(ModelError::Batch(text));

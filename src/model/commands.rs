@@ -78,7 +78,8 @@ impl Ids {
     fn read(file: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(file).map_err(ModelError::file(file))?;
         let wrong = |text: String| ModelError::Weights(text).in_file(file);
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
+        let tensors =
+            SafeTensors::deserialize(&bytes).map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
         let tensor = tensors.tensor(INPUT).map_err(|_| wrong(format!("missing tensor `{INPUT}`")))?;
         let &[_, length] = tensor.shape() else {
             return Err(wrong(format!("tensor `{INPUT}`: expected two dimensions, found {:?}", tensor.shape())));

@@ -1,4 +1,5 @@
 //! Runs a plan: what is made is taken, the rest is made side by side, and everything that happens is an event.
+#![expect(clippy::disallowed_methods, reason = "a run takes time, and its log says when")]
 
 mod board;
 mod dispatcher;

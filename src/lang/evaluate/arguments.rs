@@ -120,6 +120,7 @@ impl<'a> Evaluator<'a> {
             if given.is_none() && parameter.is_required() && !set() {
                 let message = format!("`{}` needs `{}: {}`", stage.path, parameter.name, parameter.ty);
                 let hint = match parameter.positional {
+                    true if stage.is_value() => format!("write it between the parentheses: `{}(..)`", stage.path),
                     true => format!("put a {} in its place", parameter.ty),
                     false => format!("add `{} = ..`", parameter.name),
                 };

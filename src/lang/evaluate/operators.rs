@@ -103,6 +103,10 @@ fn logic(op: BinaryOp, left: Value, right: Value) -> Result<Value, Complaint> {
             let (left, right) = (Box::new(left), Box::new(right));
             Value::Condition(if and { Condition::All(left, right) } else { Condition::Any(left, right) })
         }
+        // What is decided at once either decides the whole or leaves it to the other side.
+        (Value::Bool(decided), Value::Condition(open)) | (Value::Condition(open), Value::Bool(decided)) => {
+            if decided == and { Value::Condition(open) } else { Value::Bool(decided) }
+        }
         (left, right) => {
             let word = if and { "and" } else { "or" };
             let message = format!("`{word}` does not join {} and {}", left.describe(), right.describe());

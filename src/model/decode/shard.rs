@@ -10,8 +10,9 @@ use super::choose::{Choice, Chooser};
 use super::decoder::{Decoder, Terms};
 use super::pass::{Entry, Room};
 
-/// Rows that a shard reads at once: enough to use each weight many times while it is near.
-const WIDTH: usize = 64;
+/// Rows that a shard reads at once: enough to use each weight many times while it is near, and few enough that their
+/// caches are near as well.
+const WIDTH: usize = 32;
 
 /// Prompt tokens that a pass reads at once.
 const PROMPT_TOKENS: usize = 256;
