@@ -22,9 +22,7 @@ const FLOORS: [(&str, &[&str]); 13] = [
     ("report", &["run", "schedule", "plan", "store", "base"]),
     (
         "cli",
-        &[
-            "report", "run", "stages", "schedule", "plan", "lang", "syntax", "store", "reward", "data", "model", "base",
-        ],
+        &["report", "run", "stages", "schedule", "plan", "lang", "syntax", "store", "reward", "data", "model", "base"],
     ),
 ];
 

@@ -2,15 +2,21 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod architecture;
+mod bad_input;
+mod cli;
 mod data;
 mod engine;
+mod harness;
 mod keys;
+mod kill;
+mod library;
 mod model;
 mod model_commands;
 mod model_files;
 mod model_ops;
 mod plans;
 mod recipes;
+mod reruns;
 mod rewards;
 mod sampler;
 mod screens;

@@ -14,7 +14,11 @@ pub enum Predicate {
     /// A field that is true or false.
     Is(String),
     /// A field against a constant.
-    Compare { field: String, op: Comparison, value: Constant },
+    Compare {
+        field: String,
+        op: Comparison,
+        value: Constant,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,11 +10,23 @@ use serde::{Deserialize, Serialize};
 pub enum Schedule<T> {
     Constant(T),
     /// From `from` to `to` along half a cosine, after a linear warm-up from nothing.
-    Cosine { from: T, to: T, warmup: u64 },
+    Cosine {
+        from: T,
+        to: T,
+        warmup: u64,
+    },
     /// From `from` to `to` in a straight line, after a linear warm-up from nothing.
-    Linear { from: T, to: T, warmup: u64 },
+    Linear {
+        from: T,
+        to: T,
+        warmup: u64,
+    },
     /// `first` for `after` steps, and `next`, counted anew, from there.
-    Then { first: Box<Self>, next: Box<Self>, after: u64 },
+    Then {
+        first: Box<Self>,
+        next: Box<Self>,
+        after: u64,
+    },
 }
 
 impl<T> Schedule<T> {

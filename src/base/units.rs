@@ -62,7 +62,8 @@ impl Unit {
     /// Every word that [`Unit::parse`] knows, for suggestions.
     pub const WORDS: [&'static str; 28] = [
         "token", "tokens", "sample", "samples", "row", "rows", "step", "steps", "epoch", "epochs", "byte", "bytes",
-        "B", "kB", "MB", "GB", "KiB", "MiB", "GiB", "s", "second", "seconds", "min", "minute", "minutes", "h", "hours", "days",
+        "B", "kB", "MB", "GB", "KiB", "MiB", "GiB", "s", "second", "seconds", "min", "minute", "minutes", "h", "hours",
+        "days",
     ];
 }
 

@@ -35,7 +35,7 @@ pub fn digest_inputs(plan: &Plan) -> Result<FileDigests, RunError> {
 /// Where some of them cannot be read: a diagnostic for each.
 pub fn digest_inputs_with(plan: &Plan, history: &Indexed) -> Result<FileDigests, RunError> {
     digest_with(plan, &mut |path, metadata| {
-        let index = if metadata.len() < WORTH_REMEMBERING { None } else { history.index() };
+        let index = if metadata.len() < WORTH_REMEMBERING { None } else { history.existing() };
         index.map_or_else(|| digest_file(path), |index| index.digest_file(path, metadata))
     })
 }

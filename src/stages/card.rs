@@ -24,13 +24,12 @@ pub fn finish(context: &Context, tokenizer: &Path) -> Result<(), StageError> {
         Config::DeepseekV3(_) => "DeepSeek-V3",
         Config::Llama(_) => "Llama",
     };
+    // What made the model is in its record. Were it here as well, models of equal weights would differ.
     let card = format!(
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- regimen\n---\n\n\
-         # A {} model made by Regimen\n\n{} parameters, vocabulary of {}.\n\nArguments of the step that made it:\n\n```json\n{}\n```\n",
-        architecture,
+         # A {architecture} model made by Regimen\n\n{} parameters, vocabulary of {}.\n",
         config.parameters(),
         config.vocab_size(),
-        serde_json::to_string_pretty(&context.arguments).map_err(|error| StageError::Data(error.to_string()))?,
     );
     let path = context.out.join("README.md");
     fs::write(&path, card).map_err(|error| StageError::File { path, error })

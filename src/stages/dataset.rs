@@ -34,12 +34,7 @@ struct Arguments {
 impl Arguments {
     fn columns(&self) -> Columns {
         let Self { question, answer, solution, text, .. } = self;
-        Columns {
-            question: question.clone(),
-            answer: answer.clone(),
-            solution: solution.clone(),
-            text: text.clone(),
-        }
+        Columns { question: question.clone(), answer: answer.clone(), solution: solution.clone(), text: text.clone() }
     }
 }
 

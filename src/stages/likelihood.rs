@@ -12,12 +12,7 @@ use crate::{
 };
 
 /// Takes one optimiser step on a batch; every learnt token of the batch weighs the same, whichever part it falls in.
-pub fn step(
-    trainer: &mut Trainer,
-    pool: &ThreadPool,
-    lr: f64,
-    sequences: &[Sequence],
-) -> Result<Update, StageError> {
+pub fn step(trainer: &mut Trainer, pool: &ThreadPool, lr: f64, sequences: &[Sequence]) -> Result<Update, StageError> {
     let parts = parts(sequences);
     let targets: usize = sequences.iter().map(Sequence::targets).sum();
     let scale = -1.0 / targets.max(1) as f64;

@@ -48,20 +48,14 @@ pub fn parts(sequences: &[Sequence]) -> Vec<Part> {
 
 impl Part {
     fn empty() -> Self {
-        Self {
-            packed: Packed::default(),
-            rows: Vec::new(),
-            targets: Vec::new(),
-            sequences: Vec::new(),
-        }
+        Self { packed: Packed::default(), rows: Vec::new(), targets: Vec::new(), sequences: Vec::new() }
     }
 
     /// Adds a sequence without its last token, which predicts nothing.
     fn push(&mut self, index: usize, sequence: &Sequence) {
         let from = sequence.from.max(1);
         let start = self.packed.ids.len();
-        let (Some(inputs), Some(targets)) =
-            (sequence.ids.get(..sequence.ids.len() - 1), sequence.ids.get(from..))
+        let (Some(inputs), Some(targets)) = (sequence.ids.get(..sequence.ids.len() - 1), sequence.ids.get(from..))
         else {
             return;
         };

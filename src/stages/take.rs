@@ -1,9 +1,9 @@
-//! `take`: so many rows of a data set, the first ones, or a random choice where a seed is given.
+//! `take`: so many rows of a data set, the first ones.
 
 use serde::Deserialize;
 
 use crate::{
-    base::{rng::Stream, units::Amount},
+    base::units::Amount,
     data::{
         DataError,
         dataset::{Dataset, Writer},
@@ -17,7 +17,6 @@ pub const STAGE: Stage = Stage { name: "take", version: 1, run, check: None };
 #[serde(deny_unknown_fields)]
 struct Arguments {
     rows: Amount,
-    seed: Option<u64>,
 }
 
 fn run(context: &Context) -> Result<(), StageError> {
@@ -28,12 +27,8 @@ fn run(context: &Context) -> Result<(), StageError> {
     if lines.len() < count {
         return Err(StageError::Data(format!("expected at least {count} rows to take, found {}", lines.len())));
     }
-    let order = match arguments.seed {
-        Some(seed) => Stream::new(seed, "take").permutation(lines.len(), 0),
-        None => (0..lines.len()).collect(),
-    };
     let mut writer = Writer::create(&context.out, data.summary.kind)?;
-    for line in order.into_iter().take(count).filter_map(|at| lines.get(at)) {
+    for line in lines.iter().take(count) {
         writer.push_line(&line.text)?;
     }
     writer.count_many("not taken", lines.len() - count);

@@ -138,8 +138,18 @@ impl<'a> Indexed<'a> {
         self.index.get_or_init(|| Index::open(self.store)).as_ref()
     }
 
+    /// The index of a store that is there already; None where looking would make one.
+    #[must_use]
+    pub fn existing(&self) -> Option<&Index> {
+        if self.store.root().exists() { self.index() } else { None }
+    }
+
     fn indexed(&self, stage: &str) -> Option<Vec<Rc<Record>>> {
         let prefix = [stage.as_bytes(), &[0]].concat();
+        // To look at a store that is not there must not make one.
+        if !self.store.root().exists() {
+            return Some(Vec::new());
+        }
         let keys: sled::Result<Vec<_>> = self.index()?.records.scan_prefix(prefix).values().rev().collect();
         let keys = keys.ok()?;
         let keys = keys.iter().filter_map(|key| str::from_utf8(key).ok()?.parse().ok());

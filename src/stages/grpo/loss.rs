@@ -79,9 +79,8 @@ mod tests {
 
     #[test]
     fn only_ratios_that_went_too_far_in_the_wanted_direction_are_clipped() {
-        let clipped = |new, advantage| {
-            token_loss(Token { new, old: 0.0, reference: new, advantage }, COEFFICIENTS).clipped
-        };
+        let clipped =
+            |new, advantage| token_loss(Token { new, old: 0.0, reference: new, advantage }, COEFFICIENTS).clipped;
         assert!(clipped(0.5, 1.0) && clipped(-0.5, -1.0));
         assert!(!clipped(0.5, -1.0) && !clipped(-0.5, 1.0) && !clipped(0.1, 1.0));
     }

@@ -174,11 +174,7 @@ fn learn(
     let lr = arguments.lr.at(step, total);
     let minibatches = Minibatches {
         pool: &context.pool,
-        coefficients: Coefficients {
-            clip_low: arguments.clip_low,
-            clip_high: arguments.clip_high,
-            kl: arguments.kl,
-        },
+        coefficients: Coefficients { clip_low: arguments.clip_low, clip_high: arguments.clip_high, kl: arguments.kl },
         aggregate: arguments.loss,
         temperature,
         order: Stream::new(arguments.seed, "grpo minibatches").permutation(rollout.experiences.len(), step),
