@@ -80,7 +80,8 @@ fn run(context: &Context) -> Result<(), StageError> {
     let mut done = 0;
     for chunk in problems.chunks(CHUNK) {
         context.check_cancelled()?;
-        let chunk: Vec<&Problem> = chunk.iter().collect();
+        let size = chunk.len();
+        let chunk = fitting(&respondent, chunk, draw, &mut report, &mut lines)?;
         for (index, answer) in respondent.answer(&context.pool, &chunk, draw)?.into_iter().enumerate() {
             let Some(problem) = chunk.get(index / arguments.samples.max(1)) else { continue };
             let verdict = match judge(&answer.text, &problem.answer) {
@@ -98,11 +99,10 @@ fn run(context: &Context) -> Result<(), StageError> {
                 verdict: verdict.1,
                 tokens: answer.completion.ids.len(),
             };
-            lines.push_str(&serde_json::to_string(&row).map_err(|error| StageError::Data(error.to_string()))?);
-            lines.push('\n');
+            lines.push_str(&row.line()?);
         }
-        draw.first_row += (chunk.len() * arguments.samples) as u64;
-        done += chunk.len() as u64;
+        draw.first_row += (size * arguments.samples) as u64;
+        done += size as u64;
         context.progress(Progress { done, total: report.rows, unit: "problems", metrics: Vec::new() });
     }
     report.answers = report.correct + report.wrong + report.unparseable + report.truncated;
@@ -112,6 +112,37 @@ fn run(context: &Context) -> Result<(), StageError> {
     let text = serde_json::to_string_pretty(&report).map_err(|error| StageError::Data(error.to_string()))?;
     write(&context.out.join("report.json"), &(text + "\n"))?;
     write(&context.out.join("answers.jsonl"), &lines)
+}
+
+/// The problems whose prompts leave room for an answer. The others count as truncated, one answer as much as the next.
+fn fitting<'a>(
+    respondent: &Respondent,
+    problems: &'a [Problem],
+    draw: Draw,
+    report: &mut Report,
+    lines: &mut String,
+) -> Result<Vec<&'a Problem>, StageError> {
+    let mut fitting = Vec::with_capacity(problems.len());
+    for problem in problems {
+        if respondent.fits(problem, draw.max_length)? {
+            fitting.push(problem);
+            continue;
+        }
+        report.truncated += draw.copies as u64;
+        let Problem { question, answer, .. } = problem;
+        let row = AnswerRow { question, answer, completion: "", verdict: "truncated", tokens: 0 };
+        for _ in 0..draw.copies {
+            lines.push_str(&row.line()?);
+        }
+    }
+    Ok(fitting)
+}
+
+impl AnswerRow<'_> {
+    fn line(&self) -> Result<String, StageError> {
+        let text = serde_json::to_string(self).map_err(|error| StageError::Data(error.to_string()))?;
+        Ok(text + "\n")
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<(), StageError> {

@@ -65,12 +65,17 @@ impl<'a> Respondent<'a> {
         Ok(Self { tokenizer, sampler: Sampler::new(model)?, context_length: model.config().max_positions() })
     }
 
+    /// Whether a problem's prompt leaves room for an answer of so many tokens.
+    pub fn fits(&self, problem: &Problem, max_length: usize) -> Result<bool, StageError> {
+        Ok(self.tokenizer.prompt_ids(&problem.question)?.len() + max_length <= self.context_length)
+    }
+
     /// Answers every problem `copies` times; the answers to one problem lie side by side.
     pub fn answer(&self, pool: &ThreadPool, problems: &[&Problem], draw: Draw) -> Result<Vec<Answer>, StageError> {
         let mut prompts = Vec::with_capacity(problems.len());
         for (row, problem) in (0..).zip(problems) {
             let ids = self.tokenizer.prompt_ids(&problem.question)?;
-            if ids.len() + draw.max_length > self.context_length {
+            if !self.fits(problem, draw.max_length)? {
                 return Err(StageError::Data(format!(
                     "the prompt has {} tokens and the answer may have {}, more than the model's {}; lower `max_length`: {}",
                     ids.len(),
