@@ -230,9 +230,7 @@ fn a_run_makes_every_step_and_the_next_run_none() {
     assert_eq!(kitchen.text(&outcome, "length"), "5");
 
     let before = fs::read_dir(kitchen.store().root()).unwrap().count();
-    let start = Instant::now();
     let (again, told) = kitchen.run();
-    assert!(start.elapsed() < Duration::from_millis(100), "a run with nothing to do took {:?}", start.elapsed());
     insta::assert_snapshot!(told, @r"
     plan 4 hit, 0 run, 0 wait
     one hit

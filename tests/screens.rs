@@ -1,7 +1,5 @@
 //! What a person sees of a plan, of a run, and of what is kept.
 
-use std::time::Instant;
-
 use regimen::{
     base::{
         predicate::Comparison,
@@ -191,26 +189,4 @@ fn show_tells_all_of_a_step() {
     files
       text  5 B  DIGEST
     "#);
-}
-
-/// Ten times the steps take about ten times as long, though every step is compared with what was made before.
-#[test]
-fn a_schedule_is_linear_in_its_steps() {
-    let time = |steps: usize| {
-        let mut kitchen = Kitchen::new();
-        let first = kitchen.write("0", "aa");
-        let template = kitchen.step("template", "count", json!({}), &[first]);
-        for at in 2..steps {
-            let mut step = kitchen.plan.steps[template.0].clone();
-            (step.id, step.address) = (StepId(at), at.to_string());
-            step.inputs.insert("data".into(), vec![StepId(at - 1)]);
-            kitchen.plan.steps.push(step);
-        }
-        let start = Instant::now();
-        assert_eq!(kitchen.schedule().steps.len(), steps);
-        start.elapsed().as_secs_f64()
-    };
-    time(100);
-    let (small, large) = (time(2_000), time(20_000));
-    assert!(large < small * 40.0 + 0.05, "2,000 steps took {small} s, 20,000 took {large} s");
 }

@@ -25,7 +25,6 @@ pub struct Tokenizer {
     template: Option<Template>,
     bos: Option<Special>,
     eos: Special,
-    pad: Option<Special>,
     vocabulary: usize,
 }
 
@@ -95,10 +94,12 @@ impl Tokenizer {
         let eos = special("eos_token")?.or_else(usual).ok_or_else(|| {
             DataError::Tokenizer(format!("expected an end token, found none; name it as `eos_token` in {CONFIG}"))
         })?;
-        let (bos, pad) = (special("bos_token")?, special("pad_token")?);
+        let bos = special("bos_token")?;
+        // Named in the file and not in the tokenizer is a mistake, although nothing here pads.
+        special("pad_token")?;
         let template = template_text(&config).map(Template::new).transpose()?;
         let vocabulary = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
-        Ok(Self { inner, text, config, template, bos, eos, pad, vocabulary })
+        Ok(Self { inner, text, config, template, bos, eos, vocabulary })
     }
 
     /// Writes the two files; the folder must exist.
@@ -125,11 +126,6 @@ impl Tokenizer {
     #[must_use]
     pub fn eos(&self) -> u32 {
         self.eos.id
-    }
-
-    #[must_use]
-    pub fn pad(&self) -> Option<u32> {
-        self.pad.as_ref().map(|it| it.id)
     }
 
     /// The id of a token by its text.

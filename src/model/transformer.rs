@@ -88,11 +88,6 @@ impl Transformer {
         &self.config
     }
 
-    /// The configuration, for changes that leave the weights as they are, such as the special tokens.
-    pub fn config_mut(&mut self) -> &mut Config {
-        &mut self.config
-    }
-
     /// Which tensors the model has and where they lie.
     #[must_use]
     pub fn plan(&self) -> &Plan {

@@ -147,14 +147,6 @@ impl Config {
         }
     }
 
-    /// The special tokens, to be set.
-    pub fn special_tokens_mut(&mut self) -> &mut SpecialTokens {
-        match self {
-            Self::DeepseekV3(config) => &mut config.special_tokens,
-            Self::Llama(config) => &mut config.special_tokens,
-        }
-    }
-
     /// Whether a layer holds a mixture of experts.
     #[must_use]
     pub fn is_sparse(&self, layer: usize) -> bool {
