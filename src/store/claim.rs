@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
-    io::{Seek, Write},
+    io::Seek,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process,
@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{FORMAT, Record, Store, StoreError, durable};
+use super::{FORMAT, Record, Store, StoreError, disk, durable};
 use crate::base::digest::Digest;
 
 /// How long to wait before asking again for a lock that another holds.
@@ -81,15 +81,11 @@ impl Store {
 impl Claim {
     fn begin(mut self) -> Result<Self, StoreError> {
         remove(&self.scratch)?;
-        let out = self.out();
-        fs::create_dir_all(&out).map_err(|error| StoreError::file(&out, error))?;
+        disk::create_folder(&self.out())?;
         let path = self.store.lock_file(&self.key);
-        let mut sign = || {
-            self.lock.set_len(0)?;
-            self.lock.rewind()?;
-            write!(self.lock, "{}", process::id())
-        };
-        sign().map_err(|error| StoreError::file(&path, error))?;
+        let cleared = self.lock.set_len(0).and_then(|()| self.lock.rewind());
+        cleared.map_err(|error| StoreError::file(&path, error))?;
+        disk::write(&mut self.lock, &path, process::id().to_string().as_bytes())?;
         Ok(self)
     }
 
@@ -128,7 +124,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         // What cannot be removed now is swept by a later run; the lock itself falls with the file's closing.
         let _ = remove(&self.scratch);
-        let _ = fs::remove_file(self.store.lock_file(&self.key));
+        let _ = disk::remove_file(&self.store.lock_file(&self.key));
     }
 }
 
@@ -142,7 +138,7 @@ pub(super) fn sweep(store: &Store) -> Result<(), StoreError> {
         // Whoever fills a scratch folder holds the lock of its key.
         if let Some(lock) = try_lock(&store.lock_file(&key))? {
             remove(&entry.path())?;
-            let _ = fs::remove_file(store.lock_file(&key));
+            let _ = disk::remove_file(&store.lock_file(&key));
             drop(lock);
         }
     }
@@ -152,10 +148,10 @@ pub(super) fn sweep(store: &Store) -> Result<(), StoreError> {
 /// The lock of a file, or None where another has it.
 fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
     let try_once = || {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = disk::open_to_change(path)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Ok(Err(false)),
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => return Err(StoreError::file(path, error)),
             Ok(()) => {}
         }
         // The holder before us removes the file as it lets go; a lock on a removed file keeps nobody out.
@@ -163,7 +159,7 @@ fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
         Ok(if same { Ok(file) } else { Err(true) })
     };
     loop {
-        match try_once().map_err(|error| StoreError::file(path, error))? {
+        match try_once()? {
             Ok(file) => return Ok(Some(file)),
             Err(removed) if removed => {}
             Err(_) => return Ok(None),
@@ -176,8 +172,6 @@ fn holder(path: &Path) -> Holder {
 }
 
 fn remove(folder: &Path) -> Result<(), StoreError> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(|error| StoreError::file(folder, error))?;
-    }
-    Ok(())
+    // Most often there is nothing, and then nothing is done to the disk.
+    if folder.exists() { disk::remove_folder(folder) } else { Ok(()) }
 }

@@ -6,8 +6,10 @@
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
 mod claim;
+mod disk;
 mod durable;
 mod error;
+pub mod faults;
 mod folder;
 mod history;
 mod index;
@@ -15,10 +17,7 @@ mod object;
 mod record;
 mod runs;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 pub use self::{
     claim::{Claim, Claimed, Facts, Holder},
@@ -77,12 +76,11 @@ impl Store {
     pub fn prepare(&self) -> Result<(), StoreError> {
         let folders = ["objects", "records", "scratch", "locks", "runs"].map(|name| self.root.join(name));
         if !folders.iter().all(|folder| folder.is_dir()) {
-            for folder in &folders {
-                fs::create_dir_all(folder).map_err(|error| StoreError::file(folder, error))?;
-            }
+            disk::create_folder(&self.root)?;
             // The store is large and can be made again: version control should not see it.
             let ignore = self.root.join(".gitignore");
-            fs::write(&ignore, "*\n").map_err(|error| StoreError::file(&ignore, error))?;
+            disk::write(&mut disk::create(&ignore)?, &ignore, b"*\n")?;
+            folders.iter().try_for_each(|folder| disk::create_folder(folder))?;
             durable::sync_folder(&self.root)?;
             self.root.parent().map_or(Ok(()), durable::sync_folder)?;
         }

@@ -3,11 +3,10 @@
 use std::{
     fs,
     io::ErrorKind,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use super::{Folder, Record, Store, StoreError, durable};
+use super::{Folder, Record, Store, StoreError, disk, durable};
 use crate::base::digest::Digest;
 
 /// How an object differs from what its name says.
@@ -47,7 +46,7 @@ impl Store {
     /// Where it cannot be moved.
     pub fn set_aside(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
         let folder = self.root().join("damaged");
-        fs::create_dir_all(&folder).map_err(|error| StoreError::file(&folder, error))?;
+        disk::create_folder(&folder)?;
         let free = (0_u32..).map(|count| folder.join(format!("{digest}.{count}"))).find(|path| !path.exists());
         let path = free.unwrap_or(folder);
         durable::rename(&self.object(digest), &path)?;
@@ -63,19 +62,21 @@ impl Store {
         seal(out)?;
         let object = self.object(&folder.digest());
         if let Some(shelf) = object.parent() {
-            fs::create_dir_all(shelf).map_err(|error| StoreError::file(shelf, error))?;
+            disk::create_folder(shelf)?;
             durable::sync_folder(&self.root().join("objects"))?;
         }
-        match fs::rename(out, &object) {
+        match disk::rename(out, &object) {
             Ok(()) => object.parent().map_or(Ok(()), durable::sync_folder)?,
             // Another step made the same bytes before. They are the same only as long as they are whole.
-            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+            Err(StoreError::File { error, .. })
+                if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) =>
+            {
                 if Folder::read(&object).ok().as_ref() != Some(&folder) {
                     self.set_aside(&folder.digest())?;
                     durable::rename(out, &object)?;
                 }
             }
-            Err(error) => return Err(StoreError::file(&object, error)),
+            Err(error) => return Err(error),
         }
         Ok(folder)
     }
@@ -89,8 +90,7 @@ fn seal(folder: &Path) -> Result<(), StoreError> {
             seal(&path)?;
         } else {
             durable::sync(&path)?;
-            let read_only = fs::Permissions::from_mode(0o444);
-            fs::set_permissions(&path, read_only).map_err(|error| StoreError::file(&path, error))?;
+            disk::make_read_only(&path)?;
         }
     }
     durable::sync_folder(folder)
