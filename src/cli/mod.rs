@@ -4,6 +4,7 @@ mod check;
 mod error;
 mod exit;
 mod graph;
+mod interval;
 mod model;
 mod plan;
 mod profile;

@@ -95,6 +95,16 @@ impl Claim {
         self.scratch.join("out")
     }
 
+    #[must_use]
+    pub fn key(&self) -> &Digest {
+        &self.key
+    }
+
+    /// The folder of this process's attempt, which ends with it.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
     /// Keeps what the step wrote: first the object, then the record that makes it count.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! `index/` is derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own half-way states.
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
+mod checkpoint;
 mod claim;
 mod disk;
 mod durable;
@@ -20,6 +21,7 @@ mod runs;
 use std::path::{Path, PathBuf};
 
 pub use self::{
+    checkpoint::{Begun, Checkpoint, Checkpoints},
     claim::{Claim, Claimed, Facts, Holder},
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
