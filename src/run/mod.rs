@@ -10,6 +10,7 @@ mod inputs;
 mod interrupt;
 mod journal;
 mod keeper;
+mod prospects;
 mod shorter;
 
 use std::{
@@ -23,6 +24,7 @@ use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
     event::{Event, Logged, Output, Status},
     inputs::{digest_inputs, digest_inputs_with},
+    prospects::foresee,
 };
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest},
