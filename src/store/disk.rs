@@ -78,6 +78,11 @@ pub(super) fn make_read_only(path: &Path) -> Result<(), StoreError> {
     perform(Operation::Permit, path, || fs::set_permissions(path, fs::Permissions::from_mode(0o444)))
 }
 
+/// Removes a file, or a folder with all that is in it; that it is gone already is no error.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() { remove_folder(path) } else { remove_file(path) }
+}
+
 fn perform<T>(operation: Operation, path: &Path, act: impl FnOnce() -> io::Result<T>) -> Result<T, StoreError> {
     let act = |strike: Strike| {
         strike.before()?;
