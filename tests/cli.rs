@@ -26,10 +26,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
       status  Show how the newest run stands, also while it goes on
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
       graph   Print the graph of a recipe's steps
-      gc      Remove what neither the recipes named nor the last runs need; records stay, so that `why` can
-              answer
-      verify  Read what is kept against its digests; what is damaged is moved aside and its steps are made
-              again
+      gc      Remove what neither the recipes named nor the last runs need; records stay
+      verify  Read what is kept against its digests; what is damaged is moved aside, to be made again
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use regimen::store::{Record, Store};
 
-use crate::harness::Test;
+use crate::harness::{Said, Test};
 
 const RECIPE: &str = "facts = problems(rows = 9 rows)\nfew = take(facts, rows = 2 rows)\noutput few\n";
 
@@ -26,6 +26,11 @@ fn change(store: &Store, record: &Record) {
     bytes[20] ^= 1;
     fs::remove_file(&path).unwrap();
     fs::write(&path, bytes).unwrap();
+}
+
+/// What was said, without the digests of a record.
+fn masked(said: &Said, record: &Record) -> String {
+    said.to_string().replace(&record.key.hex(), "KEY").replace(&record.output.hex(), "OBJECT")
 }
 
 #[test]
@@ -57,11 +62,27 @@ fn a_damaged_object_is_named_moved_aside_and_made_again() {
     change(&store, &facts);
     // A look at the lengths does not show it; to read it does.
     assert_eq!(test.done("run a.rgm --json").made(), Vec::<String>::new());
-    let dry = test.run("verify a.rgm --dry-run");
-    insta::assert_snapshot!(dry, @"");
-    insta::assert_snapshot!(test.done("verify a.rgm few"), @"");
-    insta::assert_snapshot!(test.run("verify a.rgm"), @"");
-    insta::assert_snapshot!(test.done("verify a.rgm"), @"");
+    insta::assert_snapshot!(test.run("verify a.rgm --dry-run"), @r"
+    exit 5
+    --- stdout
+    damaged: `rows.jsonl` of object DIGEST, made by `facts`
+      left where it is
+    2 objects, SIZE, and 2 records: 1 damaged
+    ");
+    test.done("verify a.rgm few");
+    insta::assert_snapshot!(masked(&test.run("verify a.rgm"), &facts), @r"
+    exit 5
+    --- stdout
+    damaged: `rows.jsonl` of object DIGEST, made by `facts`
+      moved to .regimen/damaged/OBJECT.0; the next run makes it again
+    2 objects, SIZE, and 2 records: 1 damaged
+    ");
+    insta::assert_snapshot!(test.done("verify a.rgm"), @r"
+    exit 0
+    --- stdout
+    not made: facts, few
+    0 objects, SIZE, and 0 records: all as they were written
+    ");
     assert_eq!(test.done("run a.rgm --json").made(), ["facts"]);
     test.done("verify a.rgm");
     // What was set aside is there to be looked at until `gc`.
@@ -73,13 +94,20 @@ fn a_damaged_object_is_named_moved_aside_and_made_again() {
 #[test]
 fn a_damaged_record_is_named_moved_aside_and_made_again() {
     let (test, store) = ran();
-    let path = test.path(&format!(".regimen/records/{}.json", of(&store, "few").key));
+    let few = of(&store, "few");
+    let path = test.path(&format!(".regimen/records/{}.json", few.key));
     let text = fs::read_to_string(&path).unwrap();
     // Other metrics are as good JSON as any; but they are not what was written.
     fs::write(&path, text.replace("\"bytes\": 2", "\"bytes\": 3")).unwrap();
-    insta::assert_snapshot!(test.run("verify"), @"");
+    insta::assert_snapshot!(masked(&test.run("verify"), &few), @r"
+    exit 5
+    --- stdout
+    damaged: the record .regimen/records/KEY.json
+      moved to .regimen/damaged/KEY.json.0; the next run makes it again
+    2 objects, SIZE, and 2 records: 1 damaged
+    ");
     assert_eq!(test.done("run a.rgm --json").made(), ["few"]);
-    insta::assert_snapshot!(test.done("verify --json").stdout.replace("bytes\":0", "b"), @"");
+    insta::assert_snapshot!(test.done("verify --json").stdout, @r#"{"objects":2,"bytes":1041,"records":2,"not_made":[],"damaged":[]}"#);
 }
 
 #[test]
@@ -89,13 +117,23 @@ fn objects_without_records_are_verified_too() {
     fs::remove_file(test.path(&format!(".regimen/records/{}.json", facts.key))).unwrap();
     test.done("verify");
     change(&store, &facts);
-    insta::assert_snapshot!(test.run("verify"), @"");
+    insta::assert_snapshot!(masked(&test.run("verify"), &facts), @r"
+    exit 5
+    --- stdout
+    damaged: object DIGEST
+      moved to .regimen/damaged/OBJECT.0; the next run makes it again
+    2 objects, SIZE, and 1 record: 1 damaged
+    ");
 }
 
 #[test]
 fn a_second_run_of_a_step_is_compared_and_changes_nothing() {
     let (test, store) = ran();
-    insta::assert_snapshot!(test.done("verify a.rgm few --rerun"), @"");
+    insta::assert_snapshot!(test.done("verify a.rgm few --rerun"), @r"
+    exit 0
+    --- stdout
+    few (take): the same bytes again, DIGEST, in DURATION
+    ");
     // As if the stage had given something else then: an object of other bytes under a record of this key.
     let few = of(&store, "few");
     let Ok(regimen::store::Claimed::Mine(claim)) = ({
@@ -117,13 +155,30 @@ fn a_second_run_of_a_step_is_compared_and_changes_nothing() {
         metrics: few.metrics.clone(),
     };
     let other = claim.commit(facts).unwrap();
-    insta::assert_snapshot!(test.run("verify a.rgm few --rerun"), @"");
+    insta::assert_snapshot!(test.run("verify a.rgm few --rerun"), @r"
+    exit 3
+    --- stdout
+    few (take): other bytes than before; `dataset.json` is the first file that differs, at byte 1
+      kept DIGEST, now DIGEST
+    ");
     assert_eq!(store.done(&few.key), Some(other));
     assert_eq!(fs::read_dir(test.path(".regimen/scratch")).unwrap().count(), 0);
 
     // A step whose input is damaged is not to blame.
-    change(&store, &of(&store, "facts"));
-    assert_eq!(test.run("verify a.rgm few --rerun").status, 5);
-    insta::assert_snapshot!(test.run("verify a.rgm few --rerun"), @"");
+    let facts = of(&store, "facts");
+    change(&store, &facts);
+    insta::assert_snapshot!(masked(&test.run("verify a.rgm few --rerun"), &facts), @r"
+    exit 5
+    --- stdout
+    damaged: `rows.jsonl` of object DIGEST, made by `facts`
+      moved to .regimen/damaged/OBJECT.0; the next run makes it again
+    2 objects, SIZE, and 2 records: 1 damaged
+    ");
+    insta::assert_snapshot!(test.run("verify a.rgm few --rerun"), @r"
+    exit 1
+    --- stderr
+    error: `few` is not made, so there is nothing to compare with
+      hint: `regimen run` makes it
+    ");
     assert_eq!(test.run("verify --rerun").status, 1);
 }

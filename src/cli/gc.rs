@@ -12,7 +12,9 @@ use crate::{
     store::{Records, Store, gc::Roots},
 };
 
-/// Remove what neither the recipes named nor the last runs need; records stay, so that `why` can answer
+/// Remove what neither the recipes named nor the last runs need; records stay
+///
+/// Every step of the recipes stays made. What goes can be made again, and `why` says what became of it.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Recipes whose steps stay

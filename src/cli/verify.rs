@@ -10,14 +10,14 @@ use crate::{
         recipe::{Planned, RecipeArguments},
     },
     plan::{Step, StepId},
-    report::verify::{self, Finding, Report, What},
+    report::verify::{self, Aside, Finding, Report, What},
     run::{self, Options, Rerun},
     schedule::Schedule,
     stages,
-    store::{Record, Store},
+    store::{Record, Store, StoreError},
 };
 
-/// Read what is kept against its digests; what is damaged is moved aside and its steps are made again
+/// Read what is kept against its digests; what is damaged is moved aside, to be made again
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A recipe whose steps are to be verified; everything in the store where it is left out
@@ -148,14 +148,12 @@ fn object(
     }
 }
 
-fn set_aside(
-    arguments: &Arguments,
-    act: impl FnOnce() -> Result<PathBuf, crate::store::StoreError>,
-) -> Result<PathBuf, String> {
+fn set_aside(arguments: &Arguments, act: impl FnOnce() -> Result<PathBuf, StoreError>) -> Aside {
     if arguments.dry_run {
-        return Err("`--dry-run` leaves it where it is".to_owned());
+        Aside::Left
+    } else {
+        act().map_or_else(|error| Aside::Stuck(error.to_string()), Aside::Moved)
     }
-    act().map_err(|error| error.to_string())
 }
 
 /// Runs a step again and compares.

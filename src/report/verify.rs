@@ -16,14 +16,22 @@ pub struct Finding {
     pub what: What,
     /// The addresses of the steps that count as not made because of it.
     pub steps: Vec<String>,
-    /// Where it was moved to, or why it could not be moved.
-    pub aside: Result<PathBuf, String>,
+    pub aside: Aside,
 }
 
 pub enum What {
     Object(Damage),
     /// A file among the records.
     Record(PathBuf),
+}
+
+/// What became of something that is damaged.
+pub enum Aside {
+    Moved(PathBuf),
+    /// It was to be looked at only.
+    Left,
+    /// It could not be moved, and why.
+    Stuck(String),
 }
 
 /// What was read, and what was found.
@@ -43,15 +51,13 @@ impl Report {
     pub fn screen(&self) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            let steps = match finding.steps.as_slice() {
-                [] => "no step that is known".to_owned(),
-                steps => steps.iter().map(|step| format!("`{step}`")).collect::<Vec<_>>().join(", "),
-            };
-            text.push_str(&format!("damaged: {}, made by {steps}\n", finding.what.text()));
+            let steps = finding.steps.iter().map(|step| format!("`{step}`")).collect::<Vec<_>>().join(", ");
+            let by = if steps.is_empty() { steps } else { format!(", made by {steps}") };
+            text.push_str(&format!("damaged: {}{by}\n", finding.what.text()));
             text.push_str(&match &finding.aside {
-                Ok(path) if finding.steps.is_empty() => format!("  moved to {}\n", path.display()),
-                Ok(path) => format!("  moved to {}; `run` makes it again\n", path.display()),
-                Err(error) => format!("  it could not be moved away: {error}\n"),
+                Aside::Moved(path) => format!("  moved to {}; the next run makes it again\n", path.display()),
+                Aside::Left => "  left where it is\n".to_owned(),
+                Aside::Stuck(error) => format!("  it could not be moved away: {error}\n"),
             });
         }
         if !self.open.is_empty() {
@@ -75,8 +81,9 @@ impl Report {
                 What::Record(path) => ("record", None, Some(path.display().to_string())),
             };
             let (aside, error) = match &finding.aside {
-                Ok(path) => (Some(path), None),
-                Err(error) => (None, Some(error)),
+                Aside::Moved(path) => (Some(path), None),
+                Aside::Left => (None, None),
+                Aside::Stuck(error) => (None, Some(error)),
             };
             json!({ "kind": kind, "digest": digest, "file": file, "steps": finding.steps, "aside": aside, "error": error })
         });

@@ -58,9 +58,14 @@ pub(super) fn sync_path(path: &Path) -> Result<(), StoreError> {
     perform(Operation::Sync, path, || File::open(path)?.sync_all())
 }
 
-/// Gives a file or a folder another name. An error names the latter.
+/// Gives a file or a folder another name. An error names the latter, unless there is nothing under the former.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    perform(Operation::Rename, to, || fs::rename(from, to))
+    perform(Operation::Rename, to, || fs::rename(from, to)).map_err(|error| match error {
+        StoreError::File { error, .. } if error.kind() == io::ErrorKind::NotFound && !from.exists() => {
+            StoreError::file(from, error)
+        }
+        other => other,
+    })
 }
 
 /// Removes a file; that it is gone already is no error.

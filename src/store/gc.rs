@@ -71,8 +71,11 @@ impl Garbage {
 
     /// Leaves out what may only go while nobody works with the store, and gives it.
     pub fn spare(&mut self) -> Vec<Item> {
-        let (spared, going) = self.items.drain(..).partition(|item| item.kind >= Kind::Abandoned);
+        let (spared, going): (Vec<Item>, _) = self.items.drain(..).partition(|item| item.kind >= Kind::Abandoned);
         self.items = going;
+        let objects = spared.iter().filter(|item| item.kind == Kind::Object);
+        self.kept += objects.clone().count();
+        self.kept_bytes += objects.map(|item| item.bytes).sum::<u64>();
         spared
     }
 }
