@@ -17,7 +17,7 @@ use regimen::{
     run::{self, Event, Interrupts, Options, RunError, Status},
     stages,
     store::{
-        History, Indexed, Records, Store,
+        Begun, Checkpoint, Checkpoints, Claimed, History, Indexed, Records, Store, StoreError,
         faults::{self, Operation},
         gc::Roots,
     },
@@ -59,6 +59,7 @@ fn run(plan: &Plan, store: &Store, mut watch: impl FnMut(&Event)) -> Result<BTre
         threads: NonZeroUsize::MIN,
         cancelled: Arc::new(AtomicBool::new(false)),
         interrupts: Interrupts::Leave,
+        ..Options::default()
     };
     let mut errors = Vec::new();
     let mut report = |event: &Event| {
@@ -257,17 +258,36 @@ fn damage(path: &Path, stream: &Stream, round: u64) -> String {
     format!("round {round}: {}, {how}", path.display())
 }
 
+/// Two states of a step that is not done.
+fn keep_states(states: &Checkpoints, begun: &Begun) {
+    states.folder(begun).unwrap();
+    for position in [10_u64, 20] {
+        let fill = |folder: &Path| {
+            fs::write(folder.join("state"), position.to_string().repeat(50)).unwrap();
+            Ok::<_, StoreError>(())
+        };
+        states.keep(position, fill).unwrap();
+    }
+}
+
 /// Damages a store so many times, and heals it each time. The seed is in every message.
 fn damage_and_heal(rounds: u64, seed: u64) -> BTreeMap<&'static str, usize> {
     let folder = folder();
     let plan = plan(folder.path());
     let store = Store::open(folder.path().join("store"));
     let undisturbed = run(&plan, &store, |_| {}).unwrap();
+    let Ok(Claimed::Mine(unfinished)) = store.claim(&Digest::of(b"unfinished"), |_| false) else {
+        panic!("it is free")
+    };
+    let states = store.checkpoints_of(&unfinished);
+    let begun = Begun { fields: serde_json::json!({"arguments": {"lr": 1e-3}}), address: "base".into() };
+    keep_states(&states, &begun);
+    let kept = |state: &Checkpoint| fs::read_to_string(state.folder.join("state")).unwrap();
     let stream = Stream::new(seed, "damage");
     let mut counts = BTreeMap::new();
     for round in 0..rounds {
         let files = files(&store);
-        let kinds: Vec<&str> = ["objects", "records", "index", "runs"].to_vec();
+        let kinds: Vec<&str> = ["objects", "records", "index", "runs", "checkpoints"].to_vec();
         let kind = kinds[stream.below(kinds.len() as u64, round, 4) as usize];
         let files: Vec<_> = files.into_iter().filter(|(it, _)| it.starts_with(kind)).collect();
         let (kind, path) = &files[stream.below(files.len() as u64, round, 0) as usize];
@@ -277,6 +297,15 @@ fn damage_and_heal(rounds: u64, seed: u64) -> BTreeMap<&'static str, usize> {
             let _ = fs::remove_file(store.root().join("index.digest"));
         }
         let case = format!("seed {seed}, {}", damage(path, &stream, round));
+
+        // A state is passed over, or it is what it was; and whose it is is not mistaken.
+        assert!(states.kept().iter().all(|state| kept(state) == state.position.to_string().repeat(50)), "{case}");
+        assert!(store.begun().iter().all(|(_, it, _)| *it == begun), "{case}");
+        if *kind == "checkpoints" {
+            assert!(states.kept().len() + store.begun().len() == 2, "{case}");
+            states.clear().unwrap();
+            keep_states(&states, &begun);
+        }
 
         // Everything that reads goes on reading.
         let truth = Records::new(&store).of_stage("problems").all().to_vec();

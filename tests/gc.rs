@@ -119,17 +119,23 @@ fn what_is_left_over_goes_as_well() {
         fs::create_dir_all(store.checkpoints(&key)).unwrap();
         fs::write(store.checkpoints(&key).join("state"), "half way").unwrap();
     }
-    // `few` is asked for and not done: its states are what it goes on from. `less` is done, and needs none any more.
+    // `few` is asked for and not done: its states are what it goes on from. `less` is done; only a longer run could begin
+    // with its.
     fs::remove_dir_all(store.object(&few.output)).unwrap();
     fs::create_dir_all(test.path(&format!(".regimen/scratch/{}-1", few.key))).unwrap();
     test.write(".regimen/damaged/of-old.0", "bytes");
     insta::assert_snapshot!(test.done("gc one.rgm two.rgm"), @r"
     exit 0
     --- stdout
-      scratch     DIGEST SIZE  left by a process that died
-      damaged     of-old.0 SIZE  set aside
+      scratch  DIGEST SIZE  left by a process that died
+      damaged  of-old.0 SIZE  set aside
+    removed 2 things: SIZE freed; 2 objects kept, SIZE
+    ");
+    insta::assert_snapshot!(test.done("gc one.rgm two.rgm --checkpoints"), @r"
+    exit 0
+    --- stdout
       checkpoint  less SIZE  its step is done
-    removed 3 things: SIZE freed; 2 objects kept, SIZE
+    removed 1 thing: SIZE freed; 2 objects kept, SIZE
     ");
     assert!(store.checkpoints(&few.key).exists());
     insta::assert_snapshot!(test.done("gc two.rgm"), @r"

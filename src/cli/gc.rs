@@ -26,6 +26,9 @@ pub struct Arguments {
     /// How many of the newest runs keep all that they made or used
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
+    /// Remove the states of steps that are done as well, from which longer runs could go on
+    #[arg(long)]
+    checkpoints: bool,
     /// Only print what would go
     #[arg(long, visible_alias = "plan")]
     dry_run: bool,
@@ -71,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
 
 /// All that must stay.
 fn roots(arguments: &Arguments, store: &Store) -> Result<Roots, CliError> {
-    let mut roots = Roots::default();
+    let mut roots = Roots { finished_go: arguments.checkpoints, ..Roots::default() };
     for file in &arguments.recipes {
         let planned = RecipeArguments::new(file.clone(), arguments.sets.clone()).plan()?;
         let schedule = planned.schedule(store)?;

@@ -5,6 +5,7 @@ mod error;
 mod exit;
 mod gc;
 mod graph;
+mod interval;
 mod model;
 mod plan;
 mod profile;

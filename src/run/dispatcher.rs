@@ -218,6 +218,8 @@ impl<'a> Dispatcher<'a> {
             run: journal.run().unwrap_or_default().to_owned(),
             store: self.store.clone(),
             cancelled: Arc::clone(&self.options.cancelled),
+            checkpoint_every: self.options.checkpoint_every,
+            batch: self.options.batch.get(),
             sound: Arc::clone(&self.sound),
         })
     }
@@ -232,6 +234,7 @@ impl<'a> Dispatcher<'a> {
         let address = self.address(id);
         match message {
             Message::Waits(process) => journal.tell(Event::StepWaits { address, process })?,
+            Message::Resumed(done) => journal.tell(Event::StepResumed { address, done })?,
             Message::Progress(progress) => journal.tell(progressed(address, progress))?,
             Message::Ended(Ok(Made::Here(record))) => {
                 journal.tell(Event::StepFinished {

@@ -9,14 +9,16 @@ mod gates;
 mod inputs;
 mod interrupt;
 mod journal;
+mod keeper;
 mod needs;
 mod rerun;
+mod shorter;
 
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Arc, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use self::{dispatcher::Dispatcher, journal::Journal};
@@ -34,6 +36,11 @@ use crate::{
     store::{Indexed, Store, StoreError},
 };
 
+/// What a killed step loses at most, where nothing else is asked for.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Enough problems to fill the sampler, few enough for progress to be seen.
+const BATCH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
 /// How a run is to be done. Nothing in it changes a result.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -42,6 +49,10 @@ pub struct Options {
     /// Set to stop the run: each step ends at its next check.
     pub cancelled: Arc<AtomicBool>,
     pub interrupts: Interrupts,
+    /// How often a long step keeps a state to go on from; None only where it is asked to stop.
+    pub checkpoint_every: Option<Duration>,
+    /// How many problems a sampling step hands to the sampler at once.
+    pub batch: NonZeroUsize,
 }
 
 impl Default for Options {
@@ -50,6 +61,8 @@ impl Default for Options {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cancelled: Arc::default(),
             interrupts: Interrupts::Heed,
+            checkpoint_every: Some(CHECKPOINT_EVERY),
+            batch: BATCH,
         }
     }
 }

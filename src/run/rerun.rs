@@ -17,7 +17,7 @@ use crate::{
     base::digest::Digest,
     plan::{Plan, StepId},
     schedule::Schedule,
-    stages::{Context, Stage},
+    stages::{Context, Stage, checkpoint::Nowhere},
     store::{Folder, Record, Store, StoreError},
 };
 
@@ -68,6 +68,8 @@ pub fn rerun(
         out: rehearsal.out(),
         pool: Arc::new(pool.map_err(|error| RunError::Runtime(std::io::Error::other(error)))?),
         cancelled: Arc::clone(&options.cancelled),
+        batch: options.batch.get(),
+        checkpoints: Box::new(Nowhere(rehearsal.workspace()?)),
         progress: Box::new(|_| {}),
     };
     let start = Instant::now();

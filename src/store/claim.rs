@@ -46,6 +46,16 @@ impl Rehearsal {
     pub fn out(&self) -> PathBuf {
         self.0.out()
     }
+
+    /// A folder for what the step writes besides.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn workspace(&self) -> Result<PathBuf, StoreError> {
+        let folder = self.0.scratch.join("workspace");
+        disk::create_folder(&folder)?;
+        Ok(folder)
+    }
 }
 
 /// Who holds a lock: the number of its process, where it could be read.
@@ -118,6 +128,16 @@ impl Claim {
     #[must_use]
     pub fn out(&self) -> PathBuf {
         self.scratch.join("out")
+    }
+
+    #[must_use]
+    pub fn key(&self) -> &Digest {
+        &self.key
+    }
+
+    /// The folder of this process's attempt, which ends with it.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
     }
 
     /// Keeps what the step wrote: first the object, then the record that makes it count.

@@ -68,6 +68,16 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// Copies a file.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    perform(Operation::Write, to, || fs::copy(from, to).map(drop))
+}
+
+/// Gives a file a second name, or copies it where the disk knows no second names.
+pub(super) fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
+    perform(Operation::Write, to, || fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)))
+}
+
 /// Removes a file; that it is gone already is no error.
 pub(super) fn remove_file(path: &Path) -> Result<(), StoreError> {
     perform(Operation::Remove, path, || there(fs::remove_file(path)))

@@ -15,6 +15,8 @@ pub struct Roots {
     pub objects: BTreeSet<Digest>,
     /// The keys of steps that are not done and may go on from where they were.
     pub keys: BTreeSet<Digest>,
+    /// Whether the states of all steps that are done go.
+    pub finished_go: bool,
     /// Whether every unfinished step may go on, as the keys of some that are wanted are not known yet.
     pub all_unfinished: bool,
 }
@@ -95,6 +97,8 @@ impl Store {
         for path in names(&self.root().join("checkpoints")) {
             let Some(key) = path.file_name().and_then(|it| it.to_str()?.parse::<Digest>().ok()) else { continue };
             let kind = match self.done(&key) {
+                // A longer run may begin where this one ended.
+                Some(record) if !roots.finished_go && roots.objects.contains(&record.output) => continue,
                 Some(_) => Kind::Finished,
                 None if roots.all_unfinished || roots.keys.contains(&key) => continue,
                 None => Kind::Abandoned,

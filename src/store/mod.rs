@@ -6,6 +6,7 @@
 //! `damaged/` holds what was found changed and was moved out of the way. All writing goes through [`disk`].
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
+mod checkpoint;
 mod claim;
 mod disk;
 mod durable;
@@ -21,11 +22,13 @@ mod indexed;
 mod object;
 mod record;
 mod runs;
+mod sealed;
 mod verify;
 
 use std::path::{Path, PathBuf};
 
 pub use self::{
+    checkpoint::{Begun, Checkpoint, Checkpoints},
     claim::{Claim, Claimed, Facts, Holder, Rehearsal},
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},

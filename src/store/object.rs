@@ -66,7 +66,7 @@ impl Store {
 }
 
 /// Makes a folder and all below it durable, and its files read-only.
-fn seal(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn seal(folder: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(folder).map_err(|error| StoreError::file(folder, error))? {
         let path = entry.map_err(|error| StoreError::file(folder, error))?.path();
         if path.is_dir() {

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Listed, Store, StoreError, durable};
+use super::{
+    Listed, Store, StoreError, durable,
+    sealed::{unchanged, with_check},
+};
 use crate::base::digest::Digest;
 
 /// The version of the records' form; a record of another version counts as not there.
@@ -64,23 +67,6 @@ impl Store {
         let text = serde_json::to_string_pretty(record).map_err(|error| StoreError::file(&path, error.into()))?;
         durable::write(&path, with_check(&text).as_bytes(), scratch)
     }
-}
-
-/// What stands before and behind the digest that a record ends in.
-const CHECK: (&str, &str) = (",\n  \"check\": \"", "\"\n}\n");
-
-/// A record's text with the digest of all that stands before it as its last member.
-fn with_check(text: &str) -> String {
-    let text = text.strip_suffix("\n}").unwrap_or(text);
-    format!("{text}{}{}{}", CHECK.0, Digest::of(text.as_bytes()), CHECK.1)
-}
-
-/// The bytes of a record's file, where they are those that were written.
-fn unchanged(bytes: &[u8]) -> Option<&[u8]> {
-    let rest = bytes.strip_suffix(CHECK.1.as_bytes())?;
-    let (rest, check) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
-    let text = rest.strip_suffix(CHECK.0.as_bytes())?;
-    (check == Digest::of(text).hex().as_bytes()).then_some(bytes)
 }
 
 /// Whether a file is the record of another version of the program.
