@@ -3,6 +3,7 @@
 mod check;
 mod error;
 mod exit;
+mod gc;
 mod graph;
 mod interval;
 mod model;
@@ -12,6 +13,7 @@ mod recipe;
 mod run;
 mod show;
 mod status;
+mod verify;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +38,8 @@ enum Command {
     Status(status::Arguments),
     Show(show::Arguments),
     Graph(graph::Arguments),
+    Gc(gc::Arguments),
+    Verify(verify::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -60,6 +64,8 @@ pub fn main() -> Exit {
         Command::Status(arguments) => status::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Gc(arguments) => gc::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

@@ -53,6 +53,12 @@ pub struct Planned {
 }
 
 impl RecipeArguments {
+    /// A recipe that a command names in a way of its own.
+    #[must_use]
+    pub fn new(file: PathBuf, sets: Vec<String>) -> Self {
+        Self { file, sets }
+    }
+
     /// Reads and checks the recipe, mistakes and all.
     pub fn check(&self) -> Result<Checked, CliError> {
         let mut sources = Sources::default();
@@ -106,7 +112,8 @@ impl Planned {
         Ok(schedule)
     }
 
-    fn files(&self) -> Result<FileDigests, CliError> {
+    /// The digests of the files that the plan reads.
+    pub fn files(&self) -> Result<FileDigests, CliError> {
         run::digest_inputs(&self.plan).map_err(|error| self.blame(error))
     }
 

@@ -2,6 +2,7 @@
 
 pub mod diagnostics;
 pub mod format;
+pub mod gc;
 pub mod graph;
 pub mod json;
 pub mod lines;
@@ -11,4 +12,5 @@ pub mod status;
 pub mod table;
 pub mod terminal;
 pub mod value;
+pub mod verify;
 pub mod why;

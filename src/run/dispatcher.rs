@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Deep graphs are walked by recursion when they are differentiated.
-const STACK: usize = 64 << 20;
+pub(super) const STACK: usize = 64 << 20;
 
 /// The state of a run.
 pub(super) struct Dispatcher<'a> {
@@ -245,8 +245,7 @@ impl<'a> Dispatcher<'a> {
                     metrics: record.metrics.clone(),
                 })?;
                 if let Some(index) = history.index() {
-                    // What the index misses it finds when it is opened next.
-                    let _ = index.add(&record);
+                    index.add(&record);
                 }
                 self.board.make(id, *record);
                 self.settle(journal)?;

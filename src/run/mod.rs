@@ -10,7 +10,9 @@ mod inputs;
 mod interrupt;
 mod journal;
 mod keeper;
+mod needs;
 mod prospects;
+mod rerun;
 mod shorter;
 
 use std::{
@@ -24,7 +26,9 @@ use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
     event::{Event, Logged, Output, Status},
     inputs::{digest_inputs, digest_inputs_with},
+    needs::needs,
     prospects::foresee,
+    rerun::{Rerun, rerun},
 };
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest},
@@ -123,13 +127,18 @@ pub fn run(
     let start = Instant::now();
     let code = plan.steps.iter().map(|step| stages(&step.stage).ok_or_else(|| RunError::Stage(step.stage.clone())));
     let code = code.collect::<Result<Vec<_>, _>>()?;
+    let mut journal = Journal::new(report);
+    let mut told = Ok(());
+    let mut hold = store.hold(|| {
+        told = journal.tell(Event::Note { text: "waiting while another process removes objects".to_owned() });
+    });
+    told?;
     let history = Indexed::new(store);
     let files = digest_inputs_with(plan, &history)?;
     let schedule = Schedule::new(plan, &files, &history);
 
     inputs::check(plan, &schedule, &code)?;
 
-    let mut journal = Journal::new(report);
     let (seconds, unknown) = schedule.seconds();
     journal.tell(Event::Plan {
         steps: schedule.steps.len(),
@@ -142,10 +151,15 @@ pub fn run(
     dispatcher.take_hits(&schedule, &mut journal)?;
     if dispatcher.has_work() {
         store.prepare()?;
+        hold = hold.or_else(|| store.hold(|| {}));
         journal.open(store)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;
+        if let Some(note) = history.note() {
+            journal.tell(Event::Note { text: note.to_owned() })?;
+        }
     }
+    drop(hold);
     let (status, outputs) = dispatcher.conclude();
     let run = journal.run().map(str::to_owned);
     journal.tell(Event::Finished { status, outputs: outputs.clone(), seconds: start.elapsed().as_secs_f64() })?;

@@ -1,5 +1,6 @@
 //! What a plan would do, given what the store holds: which steps are made, which would run, why, and at what price.
 
+mod needs;
 mod price;
 mod prospect;
 mod why;

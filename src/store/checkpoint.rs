@@ -11,7 +11,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Claim, Folder, Store, StoreError, disk, durable, object::seal};
+use super::{
+    Claim, Folder, Store, StoreError, disk, durable,
+    object::seal,
+    sealed::{unchanged, with_check},
+};
 use crate::base::digest::Digest;
 
 /// How many states are kept: where the latest is damaged, there is one before it.
@@ -35,7 +39,8 @@ pub struct Checkpoint {
     pub folder: PathBuf,
 }
 
-/// Whose states a folder holds.
+/// Whose states a folder holds. It is believed only where it is as it was written: states of another step, taken for
+/// those of a shorter run, would give other bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Begun {
     /// What the step's key is made of.
@@ -65,7 +70,7 @@ impl Store {
         let mut begun: Vec<(Digest, Begun, u64)> = keys
             .filter_map(|key| {
                 let text = fs::read(self.checkpoints(&key).join(STEP)).ok()?;
-                Some((key, serde_json::from_slice(&text).ok()?, self.position(&key)?))
+                Some((key, serde_json::from_slice(unchanged(&text)?).ok()?, self.position(&key)?))
             })
             .collect();
         begun.sort_by_key(|(key, ..)| *key);
@@ -82,8 +87,8 @@ impl Checkpoints {
         let file = self.folder.join(STEP);
         if !file.exists() {
             disk::create_folder(&self.folder)?;
-            let text = serde_json::to_vec_pretty(begun).map_err(|error| StoreError::file(&file, error.into()))?;
-            durable::write(&file, &text, &self.scratch.join(STEP))?;
+            let text = serde_json::to_string_pretty(begun).map_err(|error| StoreError::file(&file, error.into()))?;
+            durable::write(&file, with_check(&text).as_bytes(), &self.scratch.join(STEP))?;
         }
         Ok(&self.folder)
     }

@@ -58,9 +58,14 @@ pub(super) fn sync_path(path: &Path) -> Result<(), StoreError> {
     perform(Operation::Sync, path, || File::open(path)?.sync_all())
 }
 
-/// Gives a file or a folder another name. An error names the latter.
+/// Gives a file or a folder another name. An error names the latter, unless there is nothing under the former.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    perform(Operation::Rename, to, || fs::rename(from, to))
+    perform(Operation::Rename, to, || fs::rename(from, to)).map_err(|error| match error {
+        StoreError::File { error, .. } if error.kind() == io::ErrorKind::NotFound && !from.exists() => {
+            StoreError::file(from, error)
+        }
+        other => other,
+    })
 }
 
 /// Copies a file.
@@ -86,6 +91,11 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
 /// Makes a file one that nobody writes to.
 pub(super) fn make_read_only(path: &Path) -> Result<(), StoreError> {
     perform(Operation::Permit, path, || fs::set_permissions(path, fs::Permissions::from_mode(0o444)))
+}
+
+/// Removes a file, or a folder with all that is in it; that it is gone already is no error.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() { remove_folder(path) } else { remove_file(path) }
 }
 
 fn perform<T>(operation: Operation, path: &Path, act: impl FnOnce() -> io::Result<T>) -> Result<T, StoreError> {

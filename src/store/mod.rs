@@ -3,6 +3,7 @@
 //! Truth is `objects/<aa>/<digest>/` (artifacts) and `records/<key>.json` (which step made which). Both are written in
 //! `scratch/`, synced, and renamed into place, so each is there whole or not at all. A step is done when its record is.
 //! `index/` is derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own half-way states.
+//! `damaged/` holds what was found changed and was moved out of the way. All writing goes through [`disk`].
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
 mod checkpoint;
@@ -12,21 +13,29 @@ mod durable;
 mod error;
 pub mod faults;
 mod folder;
+pub mod gc;
+mod guard;
 mod history;
+mod hold;
 mod index;
+mod indexed;
 mod object;
 mod record;
 mod runs;
+mod sealed;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 pub use self::{
     checkpoint::{Begun, Checkpoint, Checkpoints},
-    claim::{Claim, Claimed, Facts, Holder},
+    claim::{Claim, Claimed, Facts, Holder, Rehearsal},
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
     history::{History, Past, Records},
-    index::{Index, Indexed},
+    hold::Hold,
+    index::Index,
+    indexed::Indexed,
     object::Damage,
     record::{FORMAT, Record},
     runs::RunLog,

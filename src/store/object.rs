@@ -1,10 +1,6 @@
 //! Objects: immutable folders named by the digest of what they hold.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::ErrorKind, path::Path};
 
 use super::{Folder, Record, Store, StoreError, disk, durable};
 use crate::base::digest::Digest;
@@ -38,19 +34,6 @@ impl Store {
         let lost = record.files.iter().find(|file| !found.files.contains(file));
         let added = found.files.iter().find(|file| !record.files.contains(file));
         Some(Damage { digest, file: lost.or(added).map(|file| file.name.clone()) })
-    }
-
-    /// Moves a damaged object out of the way, so that its step counts as not done, and says where to.
-    ///
-    /// # Errors
-    /// Where it cannot be moved.
-    pub fn set_aside(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
-        let folder = self.root().join("damaged");
-        disk::create_folder(&folder)?;
-        let free = (0_u32..).map(|count| folder.join(format!("{digest}.{count}"))).find(|path| !path.exists());
-        let path = free.unwrap_or(folder);
-        durable::rename(&self.object(digest), &path)?;
-        Ok(path)
     }
 
     /// Takes a finished folder in: synced, made read-only, and renamed to the digest of its content.
