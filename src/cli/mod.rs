@@ -1,5 +1,6 @@
 //! The command line: one file per command, and what they share.
 
+mod budget;
 mod check;
 mod error;
 mod exit;

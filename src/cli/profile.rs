@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{cli::CliError, store::Store};
+use crate::{cli::CliError, run::Options, store::Store};
 
 /// What a profile may say. Flags on the command line are stronger.
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -37,6 +37,12 @@ impl Profile {
         let profile: Option<Self> =
             serde_yaml::from_str(text).map_err(|error| CliError::Profile(format!("{FILE}: {error}")))?;
         Ok(profile.unwrap_or_default())
+    }
+
+    /// How many threads steps share: the flag's, else the profile's, else one for each core.
+    #[must_use]
+    pub fn threads(&self, flag: Option<NonZeroUsize>) -> NonZeroUsize {
+        flag.or(self.threads).unwrap_or_else(|| Options::default().threads)
     }
 
     /// The store to use: the flag's, else the profile's, else the usual one.

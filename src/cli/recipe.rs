@@ -98,10 +98,13 @@ impl StoreArguments {
 }
 
 impl Planned {
-    /// Compares the plan with what the store holds, without writing anything.
+    /// Compares the plan with what the store holds, and prices what would run.
     pub fn schedule(&self, store: &Store) -> Result<Schedule, CliError> {
         let files = self.files()?;
-        Ok(Schedule::new(&self.plan, &files, &Records::new(store)))
+        let history = Records::new(store);
+        let mut schedule = Schedule::new(&self.plan, &files, &history);
+        run::price(&self.plan, &mut schedule, store, &history, Profile::read()?.threads(None));
+        Ok(schedule)
     }
 
     fn files(&self) -> Result<FileDigests, CliError> {

@@ -3,8 +3,8 @@
 use std::{io, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
-    cli::{CliError, Exit, profile::Profile, recipe::RecipeArguments},
-    report::{json, table, terminal::Terminal},
+    cli::{CliError, Exit, budget::BudgetArguments, profile::Profile, recipe::RecipeArguments},
+    report::{cost::Costs, json, table, terminal::Terminal},
     run::{self, Event, Options, Status},
     stages,
 };
@@ -20,6 +20,8 @@ pub struct Arguments {
     /// How many threads all steps share [default: the profile's, else one for each core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    budget: BudgetArguments,
     /// Print events as JSON, one a line
     #[arg(long)]
     json: bool,
@@ -29,8 +31,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
     let profile = Profile::read()?;
     let store = profile.store(arguments.store.as_deref());
-    let mut options = Options::default();
-    options.threads = arguments.threads.or(profile.threads).unwrap_or(options.threads);
+    let options = Options { threads: profile.threads(arguments.threads), ..Options::default() };
+    let mut costs = Costs::default();
     let mut terminal = Terminal::on_standard_error();
     let mut report = |event: &Event| {
         if arguments.json {
@@ -39,9 +41,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         } else {
             terminal.show(event);
         }
+        if let Event::StepFinished { address, seconds, cost: Some(cost), .. } = event {
+            costs.add(address, *seconds, cost);
+        }
     };
-    let outcome = run::run(&planned.plan, &store, &|name| stages::find(name), &options, &mut report)
+    let budget = arguments.budget.budget();
+    let outcome = run::run_within(&budget, &planned.plan, &store, &|name| stages::find(name), &options, &mut report)
         .map_err(|error| planned.blame(error))?;
+    if let Some(line) = costs.line().filter(|_| !arguments.json) {
+        eprintln!("{line}");
+    }
     if !arguments.json
         && let Some(table) = table::scores(&planned.plan, &outcome.outputs)
     {

@@ -1,5 +1,6 @@
 //! What a person or a program sees: folds over events, records and plans. Nothing here decides anything.
 
+pub mod cost;
 pub mod diagnostics;
 pub mod format;
 pub mod graph;

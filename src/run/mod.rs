@@ -5,10 +5,13 @@ mod board;
 mod dispatcher;
 mod event;
 mod executor;
+mod fit;
 mod gates;
 mod inputs;
 mod interrupt;
 mod journal;
+mod machine;
+mod meter;
 
 use std::{
     collections::BTreeMap,
@@ -20,14 +23,16 @@ use std::{
 use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
     event::{Event, Logged, Output, Status},
+    fit::{Budget, Misfit, fits},
     inputs::{digest_inputs, digest_inputs_with},
+    machine::{free_disk, free_memory, machine},
 };
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest},
     plan::Plan,
-    schedule::{Schedule, State},
-    stages::Stage,
-    store::{Indexed, Store, StoreError},
+    schedule::{Pricing, Schedule, State},
+    stages::{Stage, estimate},
+    store::{History, Indexed, Store, StoreError},
 };
 
 /// How a run is to be done. Nothing in it changes a result.
@@ -84,12 +89,21 @@ pub enum RunError {
     /// Files that the plan reads and that cannot be read, with the place in the recipe that names each.
     #[error("{} of the recipe's files cannot be read", .0.iter().count())]
     Inputs(Diagnostics),
+    /// The plan does not fit the machine, or costs more than it may.
+    #[error("{0}")]
+    Misfit(Box<Misfit>),
     #[error("there is no stage `{0}`")]
     Stage(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the runner could not be started: {0}")]
     Runtime(std::io::Error),
+}
+
+/// Prices what would run by the built-in stages' own estimates, the history, and the speed of this machine.
+pub fn price(plan: &Plan, schedule: &mut Schedule, store: &Store, history: &dyn History, threads: NonZeroUsize) {
+    let measure = || machine(store, threads.get());
+    schedule.price(plan, history, Pricing { foretell: &estimate::of, threads: threads.get(), measure: &measure });
 }
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.
@@ -105,14 +119,31 @@ pub fn run(
     options: &Options,
     report: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, RunError> {
+    run_within(&Budget::default(), plan, store, stages, options, report)
+}
+
+/// As [`run`], where the plan costs no more than a budget.
+///
+/// # Errors
+/// As [`run`], and where it costs more; then nothing is written.
+pub fn run_within(
+    budget: &Budget,
+    plan: &Plan,
+    store: &Store,
+    stages: Stages,
+    options: &Options,
+    report: &mut dyn FnMut(&Event),
+) -> Result<Outcome, RunError> {
     let start = Instant::now();
     let code = plan.steps.iter().map(|step| stages(&step.stage).ok_or_else(|| RunError::Stage(step.stage.clone())));
     let code = code.collect::<Result<Vec<_>, _>>()?;
     let history = Indexed::new(store);
     let files = digest_inputs_with(plan, &history)?;
-    let schedule = Schedule::new(plan, &files, &history);
+    let mut schedule = Schedule::new(plan, &files, &history);
 
     inputs::check(plan, &schedule, &code)?;
+    price(plan, &mut schedule, store, &history, options.threads);
+    fits(plan, &schedule, store, budget)?;
 
     let mut journal = Journal::new(report);
     let (seconds, unknown) = schedule.seconds();

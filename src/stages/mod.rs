@@ -5,6 +5,7 @@ pub mod context;
 mod conversation;
 mod dataset;
 mod documents;
+pub mod estimate;
 mod eval;
 mod filter;
 mod grpo;

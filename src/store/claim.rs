@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{FORMAT, Record, Store, StoreError, durable};
+use super::{Cost, FORMAT, Record, Store, StoreError, durable};
 use crate::base::digest::Digest;
 
 /// How long to wait before asking again for a lock that another holds.
@@ -48,6 +48,7 @@ pub struct Facts {
     pub run: String,
     pub seconds: f64,
     pub metrics: BTreeMap<String, f64>,
+    pub cost: Option<Cost>,
 }
 
 impl Store {
@@ -118,6 +119,7 @@ impl Claim {
             finished: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64),
             run: facts.run,
             metrics: facts.metrics,
+            cost: facts.cost,
         };
         self.store.write_record(&record, &self.scratch.join("record.json"))?;
         Ok(record)

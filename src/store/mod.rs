@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
 mod claim;
+mod cost;
 mod durable;
 mod error;
 mod folder;
@@ -22,6 +23,7 @@ use std::{
 
 pub use self::{
     claim::{Claim, Claimed, Facts, Holder},
+    cost::Cost,
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
     history::{History, Past, Records},

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Listed, Store, StoreError, durable};
+use super::{Cost, Listed, Store, StoreError, durable};
 use crate::base::digest::Digest;
 
 /// The version of the records' form; a record of another version counts as not there.
@@ -31,6 +31,9 @@ pub struct Record {
     pub run: String,
     /// The last figures that the step told.
     pub metrics: BTreeMap<String, f64>,
+    /// What it was expected to cost and did cost; records of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 impl Store {
