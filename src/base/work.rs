@@ -44,6 +44,8 @@ pub struct Work {
     pub hidden: f64,
     /// How many parts may run side by side.
     pub width: f64,
+    /// How many times longer an operation takes than in a dense model; nought counts as one.
+    pub slowness: f64,
 }
 
 impl Work {
@@ -76,6 +78,10 @@ pub struct Shape {
     pub hidden: f64,
     pub vocabulary: f64,
     pub positions: f64,
+    /// Attention heads in all layers together.
+    pub heads: f64,
+    /// How many times longer an operation takes than in a dense model.
+    pub slowness: f64,
     /// Numbers that a token leaves in the cache of the sampler.
     pub cache: f64,
     /// Numbers that a token leaves for the backward pass.
@@ -138,7 +144,7 @@ impl Made {
 pub struct Machine {
     /// How many threads steps share.
     pub threads: usize,
-    /// Floating-point operations in a second and on one core, in training a model 96 wide and one 512 wide.
+    /// Floating-point operations in a second and on one core, in training a dense model 96 wide and one 512 wide.
     pub training: [f64; 2],
     /// The same in sampling.
     pub sampling: [f64; 2],
@@ -153,7 +159,7 @@ impl Machine {
     /// What a machine does of which nothing is known: one core of a present-day server.
     #[must_use]
     pub fn usual(threads: usize) -> Self {
-        Self { threads, training: [50e9, 70e9], sampling: [25e9, 35e9], plain: 1.0 }
+        Self { threads, training: [75e9, 95e9], sampling: [65e9, 75e9], plain: 1.0 }
     }
 
     /// How many cores a work can keep busy.
@@ -167,7 +173,8 @@ impl Machine {
     pub fn seconds(&self, work: &Work) -> f64 {
         let at = ((work.hidden.max(1.0) / WIDTHS[0]).ln() / (WIDTHS[1] / WIDTHS[0]).ln()).clamp(-0.5, 1.0);
         let rate = |[narrow, wide]: [f64; 2]| narrow * (wide / narrow).powf(at) * self.cores(work);
-        work.training / rate(self.training) + work.sampling / rate(self.sampling) + work.plain / self.plain
+        let slowness = work.slowness.max(1.0);
+        slowness * (work.training / rate(self.training) + work.sampling / rate(self.sampling)) + work.plain / self.plain
     }
 }
 
@@ -178,7 +185,7 @@ mod tests {
     #[test]
     fn seconds_add_up_over_the_kinds_of_work() {
         let machine = Machine { threads: 2, training: [10.0, 20.0], sampling: [5.0, 5.0], plain: 2.0 };
-        let work = Work { training: 100.0, sampling: 50.0, plain: 3.0, hidden: 96.0, width: 8.0, tokens: 0.0 };
+        let work = Work { training: 100.0, sampling: 50.0, plain: 3.0, hidden: 96.0, width: 8.0, ..Work::default() };
         assert_eq!(machine.seconds(&work), 5.0 + 5.0 + 1.5);
         assert_eq!(machine.seconds(&Work { hidden: 512.0, width: 1.0, ..work }), 5.0 + 10.0 + 1.5);
     }

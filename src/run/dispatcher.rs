@@ -217,6 +217,7 @@ impl<'a> Dispatcher<'a> {
 
     fn job(&self, id: StepId, fields: &KeyFields, pool: &Arc<ThreadPool>, journal: &Journal) -> Option<Job> {
         let (step, stage) = self.plan.step(id).zip(self.code.get(id.0))?;
+        let estimate = self.estimate(id);
         let records = |ids: &Vec<StepId>| ids.iter().filter_map(|id| self.board.record(*id).cloned()).collect();
         Some(Job {
             key: fields.key(),
@@ -231,8 +232,9 @@ impl<'a> Dispatcher<'a> {
             store: self.store.clone(),
             cancelled: Arc::clone(&self.options.cancelled),
             sound: Arc::clone(&self.sound),
-            cost: self.cost(id),
-            cores: self.estimate(id).map_or(1.0, |it| schedule::cores(&it.work, self.options.threads.get())),
+            cost: self.cost(id, estimate.as_ref()),
+            cores: estimate.as_ref().map_or(1.0, |it| schedule::cores(&it.work, self.options.threads.get())),
+            memory: estimate.as_ref().map_or((0.0, 0.0), |it| (it.memory, it.memory_per_thread)),
             id: id.0,
             meter: Arc::clone(&self.meter),
         })
@@ -252,10 +254,10 @@ impl<'a> Dispatcher<'a> {
         schedule::foretell(self.plan.step(id)?, &made, &estimate::of)
     }
 
-    fn cost(&self, id: StepId) -> Cost {
+    fn cost(&self, id: StepId, estimate: Option<&Estimate>) -> Cost {
         let expected = self.seconds.get(id.0).copied().flatten();
-        match self.estimate(id) {
-            Some(estimate) => Cost { expected, ..schedule::weigh(&estimate, self.options.threads.get()) },
+        match estimate {
+            Some(estimate) => Cost { expected, ..schedule::weigh(estimate, self.options.threads.get()) },
             None => Cost { expected, ..Cost::default() },
         }
     }

@@ -44,6 +44,8 @@ pub(super) struct Job {
     pub(super) cost: Cost,
     /// Cores that it would keep busy alone.
     pub(super) cores: f64,
+    /// Bytes that it is expected to hold, and bytes for each thread.
+    pub(super) memory: (f64, f64),
     /// Its number in the plan.
     pub(super) id: usize,
     pub(super) meter: Arc<Mutex<Meter>>,
@@ -106,7 +108,7 @@ impl Job {
         };
         // Outside the pool: a stage that waits for its own parts there would pick up another step's meanwhile.
         let run = || (self.stage.run)(&context);
-        self.meter().begin(self.id, self.cores, self.cost.memory.unwrap_or_default());
+        self.meter().begin(self.id, self.cores, self.memory);
         let ended = catch_unwind(AssertUnwindSafe(run));
         let measured = self.meter().end(self.id);
         match ended {

@@ -29,12 +29,19 @@ pub fn machine(store: &Store, threads: usize) -> Machine {
     }
     let pool = ThreadPoolBuilder::new().num_threads(threads).stack_size(super::dispatcher::STACK).build().ok();
     let measured = pool.and_then(|pool| estimate::measure(&pool).ok());
-    let Some(machine) = measured else { return Machine::usual(threads) };
-    if let (true, Ok(text)) = (store.root().exists(), serde_json::to_vec_pretty(&Kept { format: FORMAT, machine })) {
-        // One that cannot be written is measured again.
-        let _ = fs::write(&path, text);
+    let machine = measured.unwrap_or_else(|| Machine::usual(threads));
+    if store.root().exists() {
+        keep(store, machine);
     }
     machine
+}
+
+/// Remembers what was measured, for later plans.
+pub(super) fn keep(store: &Store, machine: Machine) {
+    if let Ok(text) = serde_json::to_vec_pretty(&Kept { format: FORMAT, machine }) {
+        // One that cannot be written is measured again.
+        let _ = fs::write(store.root().join("machine.json"), text);
+    }
 }
 
 /// Bytes of memory that new work could have; None where the system does not tell.

@@ -13,8 +13,10 @@ struct Running {
     /// Cores that it would keep busy alone.
     cores: f64,
     alone: f64,
-    memory: u64,
-    beside: u64,
+    /// Bytes that it was to hold, and bytes for each thread.
+    memory: (f64, f64),
+    /// The same of those beside it: the sum, and the most for a thread, as threads are shared.
+    beside: (f64, f64),
     /// Bytes that the process held when the step began.
     before: Option<u64>,
     most: u64,
@@ -37,10 +39,11 @@ impl Meter {
     }
 
     /// A step begins that would keep so many cores busy and hold so many bytes.
-    pub(super) fn begin(&mut self, id: usize, cores: f64, memory: u64) {
+    pub(super) fn begin(&mut self, id: usize, cores: f64, memory: (f64, f64)) {
         self.look();
-        let beside = self.running.values().map(|it| it.memory).sum();
-        self.running.values_mut().for_each(|it| it.beside += memory);
+        let both = |sum: (f64, f64), it: (f64, f64)| (sum.0 + it.0, sum.1.max(it.1));
+        let beside = self.running.values().map(|it| it.memory).fold((0.0, 0.0), both);
+        self.running.values_mut().for_each(|it| it.beside = both(it.beside, memory));
         // The kernel keeps one high-water mark for the process, which sinks to the present level when it is told to.
         let reset = fs::write("/proc/self/clear_refs", "5").is_ok();
         let before = field("VmRSS:").filter(|_| reset);
@@ -52,7 +55,8 @@ impl Meter {
         self.look();
         let Some(it) = self.running.remove(&id) else { return Measured::default() };
         let peak = it.before.map(|before| it.most.saturating_sub(before));
-        Measured { alone: it.alone, beside: it.beside, peak }
+        let beside = it.beside.0 + self.threads * (it.beside.1 - it.memory.1).max(0.0);
+        Measured { alone: it.alone, beside: beside as u64, peak }
     }
 
     /// Takes in what happened since the last look: time shared by those that ran, and the memory of all of them.
@@ -91,13 +95,13 @@ mod tests {
     #[test]
     fn the_memory_of_a_step_is_what_the_process_grew_by() {
         let mut meter = Meter::new(1);
-        meter.begin(0, 1.0, 100);
+        meter.begin(0, 1.0, (100.0, 3.0));
         let held = vec![1_u8; 64 << 20];
         std::hint::black_box(&held);
-        meter.begin(1, 1.0, 50);
+        meter.begin(1, 1.0, (50.0, 5.0));
         drop(held);
         let (second, first) = (meter.end(1), meter.end(0));
-        assert_eq!((second.beside, first.beside), (100, 50));
+        assert_eq!((second.beside, first.beside), (100, 52));
         // Other tests run in the same process, and may let memory go meanwhile.
         assert!(first.peak.is_none_or(|peak| peak > 32 << 20), "{first:?}");
         assert!(first.alone >= second.alone);

@@ -14,6 +14,7 @@ mod machine;
 mod meter;
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Arc, atomic::AtomicBool},
@@ -28,7 +29,7 @@ pub use self::{
     machine::{free_disk, free_memory, machine},
 };
 use crate::{
-    base::{diagnostic::Diagnostics, digest::Digest},
+    base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
     plan::Plan,
     schedule::{Pricing, Schedule, State},
     stages::{Stage, estimate},
@@ -101,9 +102,19 @@ pub enum RunError {
 }
 
 /// Prices what would run by the built-in stages' own estimates, the history, and the speed of this machine.
-pub fn price(plan: &Plan, schedule: &mut Schedule, store: &Store, history: &dyn History, threads: NonZeroUsize) {
-    let measure = || machine(store, threads.get());
+///
+/// Gives the speed of the machine, where that was asked for.
+pub fn price(
+    plan: &Plan,
+    schedule: &mut Schedule,
+    store: &Store,
+    history: &dyn History,
+    threads: NonZeroUsize,
+) -> Option<Machine> {
+    let measured = OnceCell::new();
+    let measure = || *measured.get_or_init(|| machine(store, threads.get()));
     schedule.price(plan, history, Pricing { foretell: &estimate::of, threads: threads.get(), measure: &measure });
+    measured.into_inner()
 }
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.
@@ -142,7 +153,7 @@ pub fn run_within(
     let mut schedule = Schedule::new(plan, &files, &history);
 
     inputs::check(plan, &schedule, &code)?;
-    price(plan, &mut schedule, store, &history, options.threads);
+    let measured = price(plan, &mut schedule, store, &history, options.threads);
     fits(plan, &schedule, store, budget)?;
 
     let mut journal = Journal::new(report);
@@ -158,6 +169,9 @@ pub fn run_within(
     dispatcher.take_hits(&schedule, &mut journal)?;
     if dispatcher.has_work() {
         store.prepare()?;
+        if let Some(machine) = measured {
+            machine::keep(store, machine);
+        }
         journal.open(store)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;

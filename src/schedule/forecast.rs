@@ -14,7 +14,8 @@ pub(super) struct Task {
     pub(super) seconds: f64,
     /// Cores that it keeps busy alone.
     pub(super) cores: f64,
-    pub(super) memory: u64,
+    /// Bytes that it holds, and bytes for each thread, which steps take turns on.
+    pub(super) memory: (f64, f64),
 }
 
 /// How a run would go.
@@ -63,8 +64,9 @@ pub(super) fn run(tasks: &[Task], threads: usize) -> Forecast {
         if running.is_empty() {
             return Forecast { elapsed, seconds: now, memory };
         }
-        let held = running.iter().filter_map(|it| tasks.get(it.id)).map(|it| it.memory).sum();
-        memory = memory.max(held);
+        let held = running.iter().filter_map(|it| tasks.get(it.id)).map(|it| it.memory);
+        let (fixed, most) = held.fold((0.0, 0.0_f64), |sum, it| (sum.0 + it.0, sum.1.max(it.1)));
+        memory = memory.max((fixed + most * threads as f64) as u64);
         let share = threads as f64 / running.len() as f64;
         let pace = |id: usize| tasks.get(id).map_or(1.0, |it| (share / it.cores.max(1.0)).min(1.0));
         let step = running.iter().map(|it| it.left / pace(it.id)).fold(f64::INFINITY, f64::min);
@@ -90,14 +92,14 @@ mod tests {
     use super::*;
 
     fn task(inputs: &[usize], seconds: f64, cores: f64) -> Task {
-        Task { inputs: inputs.to_vec(), open: true, seconds, cores, memory: 10 }
+        Task { inputs: inputs.to_vec(), open: true, seconds, cores, memory: (8.0, 1.0) }
     }
 
     #[test]
     fn steps_side_by_side_share_the_machine() {
         let told = run(&[task(&[], 2.0, 2.0), task(&[], 1.0, 2.0), task(&[0, 1], 3.0, 2.0)], 2);
         assert_eq!(told.elapsed, [Some(3.0), Some(2.0), Some(3.0)]);
-        assert_eq!((told.seconds, told.memory), (6.0, 20));
+        assert_eq!((told.seconds, told.memory), (6.0, 18));
     }
 
     #[test]

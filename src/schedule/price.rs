@@ -87,12 +87,13 @@ impl Schedule {
         for ((step, scheduled), task) in plan.steps.iter().zip(&mut self.steps).zip(tasks) {
             let inputs = step.inputs.values().flatten().map(|id| id.0).collect();
             let open = scheduled.state != State::Hit;
-            let mut planned = forecast::Task { inputs, open, seconds: 0.0, cores: 1.0, memory: 0 };
+            let mut planned = forecast::Task { inputs, open, seconds: 0.0, cores: 1.0, memory: (0.0, 0.0) };
             if let Some((estimate, weight, rate)) = task {
                 planned.seconds = rate.map_or_else(|| machine.seconds(&estimate.work), |rate| rate * weight);
                 planned.cores = machine.cores(&estimate.work);
                 let memory = memory(step, estimate, &history.of_stage(&step.stage), pricing.threads);
-                planned.memory = memory;
+                let threads = pricing.threads as f64 * estimate.memory_per_thread;
+                planned.memory = (memory as f64 - threads, estimate.memory_per_thread);
                 scheduled.price = Some(Price {
                     seconds: planned.seconds,
                     tokens: estimate.work.tokens.round(),

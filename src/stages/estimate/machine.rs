@@ -63,7 +63,7 @@ fn train(model: &Transformer, shape: Shape, tokens: usize, pool: &ThreadPool) ->
         let gradients = gradients(model, pool, &parts, loss)?;
         optimizer.step(model, &gradients, 0.0, pool)
     };
-    let done = 3.0 * (threads * tokens) as f64 * shape.forward(LENGTH as f64 / 2.0);
+    let done = shape.slowness * 3.0 * (threads * tokens) as f64 * shape.forward(LENGTH as f64 / 2.0);
     Ok(done / best(2, &mut step)? / threads as f64)
 }
 
@@ -80,7 +80,7 @@ fn sample(model: &Transformer, shape: Shape, tokens: usize, pool: &ThreadPool) -
         let _ = sampler.generate(pool, &prompts, &sampling);
         Ok(())
     };
-    let written = (prompts.len() * 32 * new) as f64;
+    let written = shape.slowness * (prompts.len() * 32 * new) as f64;
     Ok(written * shape.forward(f64::from(asked) + new as f64 / 2.0) / best(2, &mut draw)? / threads as f64)
 }
 

@@ -14,7 +14,7 @@ const WIDTH: f64 = 32.0;
 /// Seconds of an answer beside the model: its text, its judgement, its row.
 const ANSWER: f64 = 6e-6;
 /// Seconds to make a sampler: each weight is copied and laid out anew.
-const PACK: f64 = 3e-9;
+const PACK: f64 = 1.5e-9;
 /// Questions that `reject` asks at once, and so at least.
 const CHUNK: f64 = 64.0;
 /// The share of answers that a condition is expected to keep.
@@ -41,6 +41,7 @@ pub(super) fn work(shape: Shape, data: &Rows, draws: Draws, samplers: f64) -> Wo
         sampling: 0.6 * read * forward + written * forward,
         plain: draws.answers * ANSWER + samplers * PACK * shape.parameters,
         hidden: shape.hidden,
+        slowness: shape.slowness,
         width: (draws.answers / samplers.max(1.0)).ceil(),
         ..Work::default()
     }
@@ -49,8 +50,8 @@ pub(super) fn work(shape: Shape, data: &Rows, draws: Draws, samplers: f64) -> Wo
 /// The memory of a sampler, and of each of its threads.
 pub(super) fn memory(shape: Shape, data: &Rows, longest: f64) -> (f64, f64) {
     let length = (data.question * 2.0 + longest).min(shape.positions.max(1.0));
-    let caches = 2.0 * WIDTH * (length + 16.0) * shape.cache;
-    let room = 300.0 * (shape.kept + 8.0 * shape.hidden);
+    let caches = 1.1 * WIDTH * (length + 16.0) * shape.cache;
+    let room = 256.0 * 16.0 * shape.hidden;
     (3.0 * shape.parameters * WEIGHT, (caches + room + 2.0 * WIDTH * shape.vocabulary) * WEIGHT)
 }
 
@@ -93,7 +94,7 @@ pub(super) fn eval(known: Known) -> Option<Estimate> {
 
 fn estimate(shape: Shape, data: &Rows, draws: Draws, bytes: f64, made: Made) -> Estimate {
     let mut work = work(shape, data, draws, 1.0);
-    work.plain += 4e-3 + 2.0 * BYTE * shape.bytes() + 0.4e-6 * data.rows;
+    work.plain += 2e-3 + 2.0 * BYTE * shape.bytes() + 0.4e-6 * data.rows;
     let (fixed, memory_per_thread) = memory(shape, data, draws.longest);
     let held = data.rows * (data.bytes * 2.0 + 160.0)
         + draws.answers.min(CHUNK * 2.0 * draws.answers / draws.questions.max(1.0))

@@ -41,6 +41,7 @@ impl Training {
             training: 3.0 * self.passes * self.tokens * shape.forward(self.length / 2.0),
             plain: 8e-3 + self.steps * (STEP + UPDATE * shape.parameters) + 3.0 * BYTE * shape.bytes(),
             hidden: shape.hidden,
+            slowness: shape.slowness,
             width,
             ..Work::default()
         }
@@ -49,8 +50,8 @@ impl Training {
     /// Memory for all threads and for each: weights, moments, the sum; and gradients and a part's graph.
     fn memory(&self, shape: Shape) -> (f64, f64) {
         let part = (PART_TOKENS as f64).max(self.length).min((self.tokens / self.steps.max(1.0)).max(self.length));
-        let scores = shape.attention / shape.hidden.max(1.0) * part.min(self.length * 2.0);
-        let graph = part * (2.0 * shape.kept + scores) * WEIGHT;
+        let scores = shape.heads * part.min(self.length * 1.5);
+        let graph = part * (shape.kept + scores) * WEIGHT;
         (6.0 * shape.parameters * WEIGHT, 2.0 * shape.parameters * WEIGHT + graph)
     }
 }
@@ -128,6 +129,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
         plain: trained.plain + drawn.plain + TOKENIZE * data.rows * data.bytes * 0.2,
         width: trained.width.min(drawn.width),
         hidden: shape.hidden,
+        slowness: shape.slowness,
     };
     let long = Training {
         length: data.question + longest,
@@ -140,7 +142,9 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let (fixed, threads) = sampling::memory(shape, &data, longest);
     let memory = memory + held + fixed + kept * 2.0 * shape.parameters * WEIGHT;
     let made = made(shape, end, shape.worked);
-    Some(finish(work, memory, per_thread + threads, shape, made))
+    // Rollouts and gradients take turns, but what one lets go the other cannot use to the last byte.
+    let per_thread = per_thread.max(threads) + 0.25 * per_thread.min(threads);
+    Some(finish(work, memory, per_thread, shape, made))
 }
 
 fn finish(work: Work, memory: f64, memory_per_thread: f64, shape: Shape, made: Made) -> Estimate {
