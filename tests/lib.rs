@@ -15,6 +15,7 @@ mod model_commands;
 mod model_files;
 mod model_ops;
 mod plans;
+mod price;
 mod recipes;
 mod reruns;
 mod rewards;

@@ -2,6 +2,7 @@
 
 mod budget;
 mod check;
+mod diff;
 mod error;
 mod exit;
 mod graph;
@@ -32,6 +33,7 @@ enum Command {
     Check(check::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
+    Diff(diff::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
     Show(show::Arguments),
@@ -56,6 +58,7 @@ pub fn main() -> Exit {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),

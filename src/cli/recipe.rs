@@ -53,6 +53,11 @@ pub struct Planned {
 }
 
 impl RecipeArguments {
+    /// A recipe that no command line names as a whole.
+    pub fn new(file: PathBuf, sets: Vec<String>) -> Self {
+        Self { file, sets }
+    }
+
     /// Reads and checks the recipe, mistakes and all.
     pub fn check(&self) -> Result<Checked, CliError> {
         let mut sources = Sources::default();
@@ -100,14 +105,18 @@ impl StoreArguments {
 impl Planned {
     /// Compares the plan with what the store holds, and prices what would run.
     pub fn schedule(&self, store: &Store) -> Result<Schedule, CliError> {
-        let files = self.files()?;
-        let history = Records::new(store);
-        let mut schedule = Schedule::new(&self.plan, &files, &history);
-        run::price(&self.plan, &mut schedule, store, &history, Profile::read()?.threads(None));
+        let schedule = Schedule::new(&self.plan, &self.files()?, &Records::new(store));
+        self.priced(schedule, store)
+    }
+
+    /// Prices what would run.
+    pub fn priced(&self, mut schedule: Schedule, store: &Store) -> Result<Schedule, CliError> {
+        run::price(&self.plan, &mut schedule, store, &Records::new(store), Profile::read()?.threads(None));
         Ok(schedule)
     }
 
-    fn files(&self) -> Result<FileDigests, CliError> {
+    /// The digests of the files that the plan reads.
+    pub fn files(&self) -> Result<FileDigests, CliError> {
         run::digest_inputs(&self.plan).map_err(|error| self.blame(error))
     }
 

@@ -2,6 +2,7 @@
 
 pub mod cost;
 pub mod diagnostics;
+pub mod diff;
 pub mod format;
 pub mod graph;
 pub mod json;

@@ -93,6 +93,17 @@ impl Schedule {
         self.steps.iter().filter(|step| step.state == state).count()
     }
 
+    /// The same schedule with some steps taken for made, to see what the others alone would cost.
+    #[must_use]
+    pub fn without(mut self, made: impl Fn(StepId) -> bool) -> Self {
+        for (id, step) in (0..).map(StepId).zip(&mut self.steps) {
+            if made(id) {
+                step.state = State::Hit;
+            }
+        }
+        self
+    }
+
     /// How many seconds a run would take as far as prices are known, and how many of the steps to run have none.
     #[must_use]
     pub fn seconds(&self) -> (f64, usize) {
