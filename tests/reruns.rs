@@ -176,7 +176,7 @@ fn why_before_any_run_says_so() {
     insta::assert_snapshot!(test.done("why a.rgm"), @r"
     exit 0
     --- stdout
-    facts (problems) would run: its stage was never run in this store
+    facts (problems) would run: never made: this store holds nothing of its stage
     few (take) would run: facts must be made first
     ");
     assert_eq!(test.entries(), ["a.rgm"]);
