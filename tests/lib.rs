@@ -27,4 +27,5 @@ mod suite;
 mod syntax_errors;
 mod syntax_limits;
 mod syntax_tree;
+mod together;
 mod verify;
