@@ -19,6 +19,7 @@ mod model_ops;
 mod plans;
 mod recipes;
 mod reruns;
+mod resume;
 mod rewards;
 mod sampler;
 mod screens;

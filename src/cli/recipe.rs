@@ -107,7 +107,9 @@ impl Planned {
     /// Compares the plan with what the store holds, without writing anything.
     pub fn schedule(&self, store: &Store) -> Result<Schedule, CliError> {
         let files = self.files()?;
-        Ok(Schedule::new(&self.plan, &files, &Records::new(store)))
+        let mut schedule = Schedule::new(&self.plan, &files, &Records::new(store));
+        run::foresee(&mut schedule, &self.plan, store, &stages::find);
+        Ok(schedule)
     }
 
     /// The digests of the files that the plan reads.

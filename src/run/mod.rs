@@ -11,6 +11,7 @@ mod interrupt;
 mod journal;
 mod keeper;
 mod needs;
+mod prospects;
 mod rerun;
 mod shorter;
 
@@ -26,6 +27,7 @@ pub use self::{
     event::{Event, Logged, Output, Status},
     inputs::{digest_inputs, digest_inputs_with},
     needs::needs,
+    prospects::foresee,
     rerun::{Rerun, rerun},
 };
 use crate::{
