@@ -215,13 +215,14 @@ fn a_run_killed_at_a_failpoint_ends_in_the_same_bytes() {
 }
 
 /// Every failpoint of a run: `cargo test --test suite every_failpoint -- --ignored --nocapture`. `RECIPE` names another
-/// recipe to do it with.
+/// recipe to do it with, and `STRIDE` takes every so many of its failpoints.
 #[test]
 #[ignore = "takes minutes"]
 fn a_run_killed_at_every_failpoint_ends_in_the_same_bytes() {
     let recipe = std::env::var("RECIPE").map_or(RECIPE.to_owned(), |path| fs::read_to_string(path).unwrap());
     let test = Test::new().file("a.rgm", &recipe).file("answers.jsonl", ANSWERS);
-    println!("killed at {} failpoints", kill_at(&test, |_| true));
+    let stride = std::env::var("STRIDE").map_or(1, |it| it.parse::<usize>().unwrap());
+    println!("killed at {} failpoints", kill_at(&test, |at| at % stride == 0));
 }
 
 /// Every file below the folders of a store, with what kind of thing it is.
@@ -347,6 +348,33 @@ fn damage_and_heal(rounds: u64, seed: u64) -> BTreeMap<&'static str, usize> {
         }
     }
     counts
+}
+
+#[test]
+fn a_removal_that_fails_halfway_leaves_the_store_sound() {
+    let folder = folder();
+    let plan = plan(folder.path());
+    let store = Store::open(folder.path().join("store"));
+    let undisturbed = run(&plan, &store, |_| {}).unwrap();
+    let mut failed = 0;
+    for number in 1.. {
+        let case = format!("any:before:{number}=EIO");
+        let mut garbage = store.garbage(&Roots::default());
+        assert_eq!(garbage.items.len(), 6, "{case}");
+        let alone = store.hold_alone().unwrap();
+        let armed = faults::arm(store.root(), &case).unwrap();
+        failed += usize::from(store.remove(&mut garbage, alone.as_ref()).is_err());
+        let struck = armed.struck();
+        drop((alone, armed));
+        assert_sound(&store, &case);
+        assert_eq!(run(&plan, &store, |_| {}).as_ref(), Ok(&undisturbed), "{case}");
+        // Nor does what was on its way out stay for ever.
+        assert_eq!(fs::read_dir(store.root().join("scratch")).unwrap().count(), 0, "{case}");
+        if struck == 0 {
+            break;
+        }
+    }
+    assert!(failed > 20, "{failed}");
 }
 
 #[test]

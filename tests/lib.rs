@@ -29,4 +29,5 @@ mod suite;
 mod syntax_errors;
 mod syntax_limits;
 mod syntax_tree;
+mod together;
 mod verify;
