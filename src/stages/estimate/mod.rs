@@ -44,8 +44,8 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
     }
 }
 
-/// Bytes that a step holds whatever it does: stacks of its threads, readers, the program's own tables.
-const ROOM: f64 = 6e6;
+/// Bytes that a step holds whatever it does: stacks of its threads, readers, and the index that is opened meanwhile.
+const ROOM: f64 = 16e6;
 
 /// Memory is foretold on the wide side, as a plan that does not fit is a run that is killed.
 const MARGIN: f64 = 1.3;
