@@ -11,7 +11,7 @@ use crate::{
     report::diff::{Diff, Recipe},
 };
 
-/// Say what differs between two recipes: what would run anew, what is reused, and at what price
+/// Say what differs between two recipes: what would run anew, and at what price
 ///
 /// With one recipe, it is compared with itself as `--set` changes it.
 #[derive(clap::Args)]

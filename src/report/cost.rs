@@ -15,12 +15,12 @@ impl Costs {
         self.0.push((address.to_owned(), seconds, cost.clone()));
     }
 
-    /// How the estimates did, in one line; None where nothing was estimated.
+    /// How the estimates did, in one line; None where they were of little.
     #[must_use]
     pub fn line(&self) -> Option<String> {
         let told: Vec<(f64, f64)> =
             self.0.iter().filter_map(|(_, seconds, cost)| Some((cost.expected?, *seconds))).collect();
-        if told.is_empty() {
+        if told.is_empty() || !self.worth_telling() {
             return None;
         }
         let near = told.iter().filter(|(expected, seconds)| ratio(*expected, *seconds) <= 1.5).count();
@@ -34,11 +34,11 @@ impl Costs {
         Some(format!("{near} of {steps} took what was expected, give or take a half{memory}"))
     }
 
-    /// A line for each step: time and memory, expected and measured.
+    /// A line for each step: time and memory, expected and measured; None where they were little.
     #[must_use]
     pub fn table(&self) -> Option<String> {
         let head = ["  step", "expected", "took", "ratio", "memory expected", "held"].map(str::to_owned).to_vec();
-        let rows = self.0.iter().filter(|(_, _, cost)| cost.expected.is_some() || cost.peak.is_some());
+        let rows = self.0.iter().filter(|(_, _, cost)| cost.expected.is_some());
         let rows = rows.map(|(address, seconds, cost)| {
             vec![
                 format!("  {address}"),
@@ -51,7 +51,12 @@ impl Costs {
         });
         let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
         let aligns = [[Align::Left; 1].as_slice(), &[Align::Right; 5]].concat();
-        (rows.len() > 1).then(|| format::columns(&rows, &aligns))
+        (rows.len() > 1 && self.worth_telling()).then(|| format::columns(&rows, &aligns))
+    }
+
+    /// How near a guess of milliseconds came says nothing.
+    fn worth_telling(&self) -> bool {
+        self.0.iter().map(|(_, seconds, _)| seconds).sum::<f64>() >= WORTH_TELLING
     }
 
     /// The same for programs. `beside` is what the steps beside it were to hold, which the process held as well.
@@ -72,6 +77,9 @@ impl Costs {
         steps.collect()
     }
 }
+
+/// Runs whose steps took less than so many seconds in all are not worth a word.
+const WORTH_TELLING: f64 = 5.0;
 
 /// How far two figures are apart, as a factor of at least one.
 fn ratio(one: f64, other: f64) -> f64 {

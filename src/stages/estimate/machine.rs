@@ -40,7 +40,7 @@ fn model(width: usize, layers: usize) -> Result<Transformer, ModelError> {
         "moe_intermediate_size": width * 2 / 3, "num_hidden_layers": layers, "num_attention_heads": 4,
         "num_key_value_heads": 4, "first_k_dense_replace": 1, "n_routed_experts": 8, "num_experts_per_tok": 2,
         "n_shared_experts": 1, "n_group": 1, "topk_group": 1, "norm_topk_prob": true, "routed_scaling_factor": 2.5,
-        "q_lora_rank": null, "kv_lora_rank": width / 2, "qk_nope_head_dim": width / 6, "qk_rope_head_dim": width / 6,
+        "q_lora_rank": null, "kv_lora_rank": width / 2, "qk_nope_head_dim": width / 8, "qk_rope_head_dim": width / 8,
         "v_head_dim": width / 4, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "max_position_embeddings": 512,
     });
     Transformer::init(Config::from_json(&sizes)?, 0)

@@ -44,15 +44,18 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
     }
 }
 
-/// Bytes that a step holds whatever it does: stacks of its threads, readers, the program's own tables.
-const ROOM: f64 = 6e6;
+/// Bytes that a step holds whatever it does: stacks of its threads, readers, and the index that is opened meanwhile.
+const ROOM: f64 = 16e6;
 
 /// Memory is foretold on the wide side, as a plan that does not fit is a run that is killed.
 const MARGIN: f64 = 1.3;
 
+/// Seconds to open, write and close the files of any step.
+const FILES: f64 = 0.3e-3;
+
 /// A step of plain work on one core.
 fn plain(seconds: f64, memory: f64, bytes: f64, made: Made) -> Estimate {
-    let work = Work { plain: seconds, width: 1.0, ..Work::default() };
+    let work = Work { plain: FILES + seconds, width: 1.0, ..Work::default() };
     Estimate { work, memory: ROOM + MARGIN * memory, memory_per_thread: 0.0, bytes, made }
 }
 
