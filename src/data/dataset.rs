@@ -43,6 +43,15 @@ impl Dataset {
         Ok(Self { summary, folder: folder.to_owned() })
     }
 
+    /// Takes rows that another program wrote as a data set: writes the summary that they lack.
+    pub fn found(folder: &Path, kind: Kind) -> Result<Self, DataError> {
+        let path = folder.join(ROWS);
+        let rows = jsonl::rows(&path)?.try_fold(0, |rows, line| line.map(|_| rows + 1))?;
+        let summary = Summary { kind, rows, counts: BTreeMap::new() };
+        summary.write(folder)?;
+        Ok(Self { summary, folder: folder.to_owned() })
+    }
+
     /// Where the rows are.
     #[must_use]
     pub fn path(&self) -> PathBuf {
@@ -118,10 +127,15 @@ impl Writer {
 
     pub fn finish(mut self) -> Result<Summary, DataError> {
         self.rows.flush().map_err(DataError::file(&self.folder))?;
-        let path = self.folder.join(SUMMARY);
-        let text = serde_json::to_string_pretty(&self.summary)
-            .map_err(|error| DataError::content(&path, error.to_string()))?;
-        fs::write(&path, text + "\n").map_err(DataError::file(&path))?;
+        self.summary.write(&self.folder)?;
         Ok(self.summary)
+    }
+}
+
+impl Summary {
+    fn write(&self, folder: &Path) -> Result<(), DataError> {
+        let path = folder.join(SUMMARY);
+        let text = serde_json::to_string_pretty(self).map_err(|error| DataError::content(&path, error.to_string()))?;
+        fs::write(&path, text + "\n").map_err(DataError::file(&path))
     }
 }

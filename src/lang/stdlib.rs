@@ -6,7 +6,8 @@ use crate::{
 };
 
 /// Every module of the library, by the name after `std.`, with its text.
-pub const MODULES: [(&str, &str); 7] = [
+pub const MODULES: [(&str, &str); 8] = [
+    ("command", include_str!("../../stdlib/command.rgm")),
     ("data", include_str!("../../stdlib/data.rgm")),
     ("eval", include_str!("../../stdlib/eval.rgm")),
     ("merge", include_str!("../../stdlib/merge.rgm")),

@@ -1,6 +1,7 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
 mod card;
+mod command;
 pub mod context;
 mod conversation;
 mod dataset;
@@ -47,6 +48,7 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    command::STAGE,
     dataset::STAGE,
     documents::STAGE,
     eval::STAGE,
