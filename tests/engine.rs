@@ -106,6 +106,7 @@ impl Kitchen {
             threads: NonZeroUsize::new(2).unwrap(),
             cancelled: Arc::new(AtomicBool::new(false)),
             interrupts: Interrupts::Leave,
+            ..Options::default()
         };
         Self { folder: tempfile::tempdir().unwrap(), plan: Plan::default(), options }
     }
@@ -186,7 +187,7 @@ fn tell(events: &[Event]) -> String {
             Event::StepWaits { address, .. } => format!("{address} waits for another"),
             Event::StepStarted { address, .. } => format!("{address} started"),
             Event::StepFinished { address, .. } => format!("{address} finished"),
-            Event::StepFailed { address, error } => format!("{address} failed: {error}"),
+            Event::StepFailed { address, error, .. } => format!("{address} failed: {error}"),
             Event::StepStopped { address } => format!("{address} stopped"),
             Event::StepSkipped { address, after } => format!("{address} skipped after {after}"),
             Event::Gate { text, passed, .. } => format!("{text}: {}", if *passed { "passed" } else { "failed" }),

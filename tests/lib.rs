@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod command;
 mod data;
 mod engine;
 mod harness;

@@ -53,6 +53,11 @@ pub struct Planned {
 }
 
 impl RecipeArguments {
+    /// What a run's log says it was asked for: the file, and what was set.
+    pub fn told(&self) -> (Option<PathBuf>, Vec<String>) {
+        (Some(self.file.clone()), self.sets.clone())
+    }
+
     /// Reads and checks the recipe, mistakes and all.
     pub fn check(&self) -> Result<Checked, CliError> {
         let mut sources = Sources::default();

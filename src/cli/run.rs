@@ -32,6 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let mut options = Options::default();
     options.threads = arguments.threads.or(profile.threads).unwrap_or(options.threads);
     let mut terminal = Terminal::on_standard_error();
+    (options.recipe, options.sets) = arguments.recipe.told();
     let mut report = |event: &Event| {
         if arguments.json {
             // A reader that has gone away does not stop the run.

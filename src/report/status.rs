@@ -54,7 +54,9 @@ impl Standing {
                 self.made += 1;
                 self.set(address, "done", format::duration(*seconds));
             }
-            Event::StepFailed { address, error } => self.set(address, "FAILED", error.clone()),
+            Event::StepFailed { address, error, .. } => {
+                self.set(address, "FAILED", error.lines().next().unwrap_or_default().to_owned());
+            }
             Event::StepStopped { address } => self.set(address, "stop", String::new()),
             Event::StepSkipped { address, after } => self.set(address, "skip", format!("{after} failed")),
             Event::Finished { status, .. } => self.status = Some(*status),

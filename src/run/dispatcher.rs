@@ -44,6 +44,8 @@ pub(super) struct Dispatcher<'a> {
     sound: Arc<Mutex<BTreeSet<Digest>>>,
     /// Objects that were found damaged in this run.
     lost: BTreeSet<Digest>,
+    /// The last figures of each running step.
+    figures: BTreeMap<StepId, BTreeMap<String, f64>>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -66,6 +68,7 @@ impl<'a> Dispatcher<'a> {
             decided: vec![None; plan.gates.len()],
             sound: Arc::default(),
             lost: BTreeSet::new(),
+            figures: BTreeMap::new(),
         }
     }
 
@@ -232,7 +235,13 @@ impl<'a> Dispatcher<'a> {
         let address = self.address(id);
         match message {
             Message::Waits(process) => journal.tell(Event::StepWaits { address, process })?,
-            Message::Progress(progress) => journal.tell(progressed(address, progress))?,
+            Message::Progress(progress) => {
+                let event = progressed(address, progress);
+                if let Event::Progress { metrics, .. } = &event {
+                    self.figures.entry(id).or_default().extend(metrics.clone());
+                }
+                journal.tell(event)?;
+            }
             Message::Ended(Ok(Made::Here(record))) => {
                 journal.tell(Event::StepFinished {
                     address,
@@ -268,7 +277,9 @@ impl<'a> Dispatcher<'a> {
 
     fn fail(&mut self, id: StepId, error: String, journal: &mut Journal) -> Result<(), RunError> {
         let after = self.address(id);
-        journal.tell(Event::StepFailed { address: after.clone(), error })?;
+        let log = self.fields(id).map(|fields| self.store.log_file(&fields.key())).filter(|log| log.is_file());
+        let metrics = self.figures.remove(&id).unwrap_or_default();
+        journal.tell(Event::StepFailed { address: after.clone(), error, log, metrics })?;
         for skipped in self.board.fail(id) {
             self.runnable.remove(&skipped);
             journal.tell(Event::StepSkipped { address: self.address(skipped), after: after.clone() })?;

@@ -13,6 +13,7 @@ mod journal;
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
@@ -38,6 +39,9 @@ pub struct Options {
     /// Set to stop the run: each step ends at its next check.
     pub cancelled: Arc<AtomicBool>,
     pub interrupts: Interrupts,
+    /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
+    pub recipe: Option<PathBuf>,
+    pub sets: Vec<String>,
 }
 
 impl Default for Options {
@@ -46,6 +50,8 @@ impl Default for Options {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cancelled: Arc::default(),
             interrupts: Interrupts::Heed,
+            recipe: None,
+            sets: Vec::new(),
         }
     }
 }
@@ -122,6 +128,8 @@ pub fn run(
         runs: schedule.count(State::Run),
         waits: schedule.count(State::Waits),
         seconds: (unknown == 0).then_some(seconds),
+        recipe: options.recipe.clone(),
+        sets: options.sets.clone(),
     })?;
     let mut dispatcher = Dispatcher::new(plan, store, &code, &files, options);
     dispatcher.take_hits(&schedule, &mut journal)?;
