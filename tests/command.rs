@@ -1,6 +1,6 @@
 //! Programs as steps, as a person sees them: what runs, what is checked, what is said, and what is left behind.
 
-use std::{fs, path::Path, process::Command, thread, time::Duration};
+use std::{fs, process::Command, thread, time::Duration};
 
 use crate::harness::{Said, Test};
 
@@ -18,7 +18,7 @@ const COUNT_SCRIPT: &str = "echo counting\nprintf '{\"lines\": %d}' $(wc -l < $1
 
 /// A recipe of one program.
 fn program(line: &str, more: &str) -> String {
-    format!("x = command({line:?}{more}) -> Report\noutput x\n")
+    format!("x = command(\"{}\"{more}) -> Report\noutput x\n", line.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// What a run of one failing program says.
@@ -62,5 +62,164 @@ fn a_program_is_a_step_like_any_other() {
     assert_eq!(test.done("run a.rgm --json --set score.script=there/count.sh").made(), Vec::<String>::new());
     test.write("count.sh", &COUNT_SCRIPT.replace("counting", "reckoning"));
     assert_eq!(test.done("run a.rgm --json").made(), ["score"]);
-    insta::assert_snapshot!(test.done("why a.rgm score --set facts.rows='8 rows'"), @"");
+    insta::assert_snapshot!(test.done("why a.rgm score --set facts.seed=1"), @"");
+}
+
+#[test]
+fn a_program_that_fails_is_told_with_its_end_and_its_log() {
+    let script = "echo first; echo '{\"loss\": 2}'; echo last >&2; exit 3";
+    let test = Test::new().file("a.rgm", &program(&format!("{script} # {{out}}"), ", shell = true"));
+    let said = test.run("run a.rgm");
+    insta::assert_snapshot!(said, @"");
+    let log = fs::read_dir(test.path(".regimen/logs")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(
+        fs::read_to_string(log).unwrap().lines().skip(1).collect::<Vec<_>>(),
+        ["first", "{\"loss\": 2}", "last"]
+    );
+    insta::assert_snapshot!(test.done("status"), @"");
+    let failed = test.run("run a.rgm --json").json();
+    let failed = failed.iter().find(|event| event["event"] == "step_failed").unwrap();
+    assert!(test.path(failed["log"].as_str().unwrap()).is_file(), "{failed}");
+    // Nothing of it is kept but the log.
+    assert_eq!(fs::read_dir(test.path(".regimen/scratch")).unwrap().count(), 0);
+}
+
+#[test]
+fn every_other_end_of_a_program_is_told_as_what_it_is() {
+    let said = [
+        fails("kill -9 $$ {out}", ", shell = true"),
+        fails("sh -c 'kill -11 $$' {out}", ", shell = true"),
+        fails("sleep 4320 {out}", ", shell = true, timeout = 0.2 s"),
+        fails("sleep 4320; : {out}", ", shell = true, timeout = 0.2 s"),
+        fails("no-such-program {out}", ""),
+        fails("no-such-program {out}", ", shell = true"),
+        fails("{file} {out}", ", file = path(\"a.rgm\")"),
+        fails("cat 'a {out}", ""),
+    ];
+    let said = said
+        .map(|said| said.to_string().lines().filter(|it| it.starts_with("  ")).skip(1).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(said.join("\n\n"), @"");
+    assert_eq!(processes("sleep 4320"), Vec::<u32>::new());
+}
+
+#[test]
+fn what_a_program_leaves_must_be_what_was_declared() {
+    let made = |line: &str, ty: &str| {
+        let recipe = program(line, ", shell = true").replace("Report", ty);
+        let said = Test::new().file("a.rgm", &recipe).run("run a.rgm");
+        let error = said.stderr.lines().find(|line| line.contains("FAILED"));
+        error.map_or_else(|| said.stderr.clone(), |it| it.trim().to_owned())
+    };
+    let said = [
+        made(": {out}", "Report"),
+        made("echo '{}' > {out}/report.json", "Report"),
+        made("echo '{\"a\": \"b\"}' > {out}/report.json", "Report"),
+        made("echo '[' > {out}/report.json", "Report"),
+        made(": {out}", "Dataset<chat>"),
+        made(": > {out}/rows.jsonl", "Dataset<chat>"),
+        made("echo '{\"messages\": []}\n{\"text\": \"a\"}' > {out}/rows.jsonl", "Dataset<chat>"),
+        made(
+            "cd {out}; echo '{\"text\": \"a\"}' > rows.jsonl; echo '{\"kind\": \"text\", \"rows\": 2, \"counts\": {}}' > dataset.json",
+            "Dataset<text>",
+        ),
+        made(
+            "cd {out}; echo '{\"text\": \"a\"}' > rows.jsonl; echo '{\"kind\": \"text\", \"rows\": 1, \"counts\": {}}' > dataset.json",
+            "Dataset<chat>",
+        ),
+        made(": {out}", "Tokenizer"),
+        made(": {out}", "Model"),
+        made("echo '{\"model_type\": \"llama\"}' > {out}/config.json", "Model"),
+        made("cd {out}; echo '{\"model_type\": \"gpt_neox\"}' > config.json; echo > pytorch_model.bin", "Model"),
+        made(
+            "cd {out}; echo '{\"model_type\": \"gpt_neox\"}' > config.json; printf '\\2\\0\\0\\0\\0\\0\\0\\0{}' > model.safetensors",
+            "RewardModel",
+        ),
+        made(
+            "cd {out}; echo '{\"model_type\": \"gpt_neox\"}' > config.json; echo cut > model.safetensors",
+            "RewardModel",
+        ),
+    ];
+    insta::assert_snapshot!(said.join("\n"), @"");
+}
+
+#[test]
+fn a_model_of_any_architecture_passes_between_programs_and_a_known_one_goes_on_here() {
+    let recipe = r#"
+facts   = problems(rows = 9 rows)
+raw     = init(tokenizer(documents(facts), vocab = 270), hidden = 16, layers = 2)
+copied  = command("cp -r {raw}/. {out}", raw) -> Model
+score   = eval(copied, facts, max_length = 4 tokens)
+foreign = command("cp -r {copied}/. {out} && chmod u+w {out}/config.json && sed -i s/deepseek_v3/gpt_neox/ {out}/config.json", copied, shell = true) -> Model
+vocab   = command("cp {foreign}/tokenizer.json {foreign}/tokenizer_config.json {out}", foreign, shell = true) -> Tokenizer
+again   = init(vocab, hidden = 16, layers = 2)
+here    = eval(foreign, facts, max_length = 4 tokens)
+output score, again, here
+"#;
+    let said = Test::new().file("a.rgm", recipe).run("run a.rgm --threads 1");
+    insta::assert_snapshot!(said, @"");
+}
+
+#[test]
+fn what_fails_does_not_keep_others_from_being_made_and_tells_its_last_figures() {
+    let recipe = r#"
+facts  = problems(rows = 9 rows)
+raw    = init(tokenizer(documents(facts), vocab = 270), hidden = 16, layers = 2)
+kept   = reject(raw, facts, n = 2, keep = correct, max_length = 4 tokens)
+few    = take(kept, rows = 2 rows)
+other  = command("cp {facts}/rows.jsonl {out}", facts) -> Dataset<problem>
+lost   = command("rm {file}; : {out}", file = path("gone.txt"), shell = true) -> Report
+output few, other, lost
+"#;
+    let test = Test::new().file("a.rgm", recipe).file("gone.txt", "x");
+    insta::assert_snapshot!(test.run("run a.rgm --threads 1"), @"");
+    insta::assert_snapshot!(test.run("run a.rgm --threads 1"), @"");
+}
+
+#[test]
+fn a_program_runs_in_a_folder_of_its_own_with_nothing_to_read() {
+    let line = "cat; test -z \"$(ls -A)\" && echo note > left && pwd > {out}/where && \
+                printf '{\"given\": %s}' $GIVEN > {out}/report.json";
+    let env = ", env = [\"GIVEN={seven}\"], seven = 7, shell = true";
+    let test = Test::new().file("a.rgm", &(program(line, env) + "require x.given == 7\n"));
+    let events = test.done("run a.rgm --json").json();
+    let out = test.path(events.last().unwrap()["outputs"]["x"]["path"].as_str().unwrap());
+    let place = fs::read_to_string(out.join("where")).unwrap();
+    assert!(place.contains("/.regimen/scratch/") && place.trim().ends_with("/work"), "{place}");
+    assert_eq!(fs::read_dir(test.path(".regimen/scratch")).unwrap().count(), 0);
+}
+
+#[test]
+fn nothing_that_a_program_started_outlives_its_step() {
+    let line = "sleep 4321 & echo '{\"a\": 1}' > {out}/report.json";
+    let test = Test::new().file("a.rgm", &program(line, ", shell = true"));
+    test.done("run a.rgm");
+    assert_eq!(processes("sleep 4321"), Vec::<u32>::new());
+}
+
+/// A program that dwells as long as the environment says, which is where it runs and no part of its key.
+const DWELL: &str = "sleep $DWELL; sleep $DWELL; echo '{\"a\": 1}' > {out}/report.json";
+
+#[test]
+fn sigkill_leaves_no_process_behind_and_the_next_run_repeats_the_step() {
+    let test = Test::new().file("a.rgm", &program(DWELL, ", shell = true"));
+    let mut run = test.command("run a.rgm").env("DWELL", "4322").spawn().unwrap();
+    eventually("the program", || !processes("sleep 4322").is_empty());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    eventually("its end", || processes("4322").is_empty());
+    let again = test.command("run a.rgm --json").env("DWELL", "0").output().unwrap();
+    let text = String::from_utf8(again.stdout).unwrap();
+    assert!(text.contains("\"step_finished\",\"address\":\"x\""), "{text}");
+    assert_eq!(fs::read_dir(test.path(".regimen/scratch")).unwrap().count(), 0);
+    assert_eq!(test.done("run a.rgm --json").made(), Vec::<String>::new());
+}
+
+#[test]
+fn ctrl_c_asks_a_program_to_end() {
+    let test = Test::new().file("a.rgm", &program(DWELL, ", shell = true"));
+    let mut run = test.command("run a.rgm").env("DWELL", "4323").spawn().unwrap();
+    eventually("the program", || !processes("sleep 4323").is_empty());
+    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert_eq!(processes("4323"), Vec::<u32>::new());
 }

@@ -11,6 +11,7 @@ mod harness;
 mod keys;
 mod kill;
 mod library;
+mod lineage;
 mod model;
 mod model_commands;
 mod model_files;

@@ -4,6 +4,7 @@ mod check;
 mod error;
 mod exit;
 mod graph;
+mod log;
 mod model;
 mod plan;
 mod profile;
@@ -11,6 +12,7 @@ mod recipe;
 mod run;
 mod show;
 mod status;
+mod trace;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -33,7 +35,9 @@ enum Command {
     Run(run::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
+    Log(log::Arguments),
     Show(show::Arguments),
+    Trace(trace::Arguments),
     Graph(graph::Arguments),
     #[command(subcommand)]
     Model(model::Command),
@@ -57,7 +61,9 @@ pub fn main() -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Model(command) => model::run(&command),
     };

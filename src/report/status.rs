@@ -1,13 +1,10 @@
 //! How the newest run stands, from its log: it may be read while the run goes on.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{BufRead, BufReader},
-};
+use std::collections::BTreeMap;
 
 use super::{
     format::{self, Align},
+    lineage::events,
     lines,
 };
 use crate::{
@@ -74,7 +71,9 @@ impl Standing {
         }
     }
 
-    fn text(&self, id: &str, live: bool) -> String {
+    /// How the run stands, as a headline and a line for each step that was begun.
+    #[must_use]
+    pub fn text(&self, id: &str, live: bool) -> String {
         let how = match (self.status, live) {
             (Some(Status::Done), _) => "is done",
             (Some(Status::Failed), _) => "failed",
@@ -97,9 +96,6 @@ impl Standing {
 pub fn newest(store: &Store) -> Option<String> {
     let id = store.runs().pop()?;
     let mut standing = Standing::default();
-    let file = fs::File::open(store.run_file(&id)).ok()?;
-    // A line that a kill cut off, or that another version wrote, is passed over.
-    let events = BufReader::new(file).lines().map_while(Result::ok);
-    events.filter_map(|line| serde_json::from_str(&line).ok()).for_each(|event| standing.add(&event));
+    events(&store.run_file(&id)).for_each(|event| standing.add(&event));
     Some(standing.text(&id, store.is_live(&id)))
 }

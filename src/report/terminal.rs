@@ -207,6 +207,7 @@ mod tests {
                 stage: "pretrain".into(),
                 key: Digest::of(b""),
                 seconds: Some(185.0),
+                files: BTreeMap::new(),
             },
         ];
         events.extend((1..=40).map(progress));

@@ -193,6 +193,7 @@ impl<'a> Dispatcher<'a> {
                 stage: job.stage.name.to_owned(),
                 key: job.key,
                 seconds: self.seconds.get(id.0).copied().flatten(),
+                files: job.files.clone(),
             })?;
             self.board.start(id);
             let sender = sender.clone();

@@ -42,6 +42,9 @@ pub enum Event {
         key: Digest,
         /// What it took before.
         seconds: Option<f64>,
+        /// The files that it reads from outside the store, by argument.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        files: BTreeMap<String, PathBuf>,
     },
     Progress {
         address: String,
