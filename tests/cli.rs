@@ -24,7 +24,9 @@ fn help_lists_the_commands_and_the_exit_codes() {
       run     Run a recipe: each step once ever, its result kept by content
       why     Say why a step would run: the first field that differs, both values, the source line
       status  Show how the newest run stands, also while it goes on
+      log     List the runs: when, which recipe, how each ended, what it made
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
+      trace   Go from an artifact, or from one row of it, back to its sources
       graph   Print the graph of a recipe's steps
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)

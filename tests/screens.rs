@@ -185,8 +185,9 @@ fn show_tells_all_of_a_step() {
       run     RUN
     made from
       backend  "candle-cpu-f32"
-      data     [DIGEST, DIGEST]
       version  1
+      data[0]  one (write) DIGEST
+      data[1]  two (write) DIGEST
     files
       text  5 B  DIGEST
     "#);

@@ -44,9 +44,11 @@ impl<'a> Lineage<'a> {
     pub fn new(store: &'a Store) -> Self {
         let records = store.records();
         let mut makers = BTreeMap::new();
-        // The newest comes first, and its address is the one a person knows.
+        // Of several that made the same, such as a filter that kept all, the oldest did it from something else.
         for (at, record) in records.iter().enumerate() {
-            makers.entry(record.output).or_insert(at);
+            if !takes(record, &record.output) {
+                makers.insert(record.output, at);
+            }
         }
         Self { store, records, makers }
     }
@@ -69,7 +71,7 @@ impl<'a> Lineage<'a> {
         self.records.iter().map(|record| record.address.as_str())
     }
 
-    /// The newest record of a step that made an object.
+    /// The oldest record of a step that made an object out of other things.
     #[must_use]
     pub fn maker(&self, object: &Digest) -> Option<&Record> {
         self.records.get(*self.makers.get(object)?)
@@ -128,6 +130,12 @@ impl<'a> Lineage<'a> {
 pub fn events(log: &Path) -> impl Iterator<Item = Logged> + use<> {
     let lines = fs::File::open(log).ok().map(|file| BufReader::new(file).lines().map_while(Result::ok));
     lines.into_iter().flatten().filter_map(|line| serde_json::from_str(&line).ok())
+}
+
+/// Whether an object is among the inputs of a step.
+fn takes(record: &Record, object: &Digest) -> bool {
+    let name = object.hex();
+    members(record, "inputs").any(|(_, value)| value.as_array().into_iter().flatten().any(|it| *it == name.as_str()))
 }
 
 /// The members of one part of a key's fields.

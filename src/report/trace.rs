@@ -83,9 +83,12 @@ pub fn row(lineage: &Lineage<'_>, record: &Record, number: usize) -> Option<Stri
     let mut text = format!("{} row {number}: {}\n", headline(lineage, record), excerpt(&line));
     text.push_str(&origin(lineage, &line));
     let (mut record, mut number) = (record, number);
-    loop {
-        let Some((source, found)) = before(lineage, record, &line) else { break };
-        let Some(maker) = lineage.maker(&source.digest) else { break };
+    // Steps that hand on all they get make equal objects, so that records alone could lead in a circle.
+    let mut seen = BTreeSet::from([record.key]);
+    while let Some((source, found)) = before(lineage, record, &line)
+        && let Some(maker) = lineage.maker(&source.digest)
+        && seen.insert(maker.key)
+    {
         let word = if found.same { "" } else { ", another row of the same question" };
         text.push_str(&format!("from {}: row {} of {}{word}\n", source.name, found.number, headline(lineage, maker)));
         (record, number, line) = (maker, found.number, found.line);

@@ -37,7 +37,8 @@ pub(super) fn check(returns: &str, folder: &Path) -> Result<(), StageError> {
     };
     checked.map_err(|error| {
         // The folder is gone when the person reads this.
-        let text = error.to_string().replace(&format!("{}/", folder.display()), "");
+        let [inside, itself] = ["/", ": "].map(|end| format!("{}{end}", folder.display()));
+        let text = error.to_string().replace(&inside, "").replace(&itself, "");
         StageError::Data(format!("what the program left in `{{out}}` is no {returns}: {text}"))
     })
 }
