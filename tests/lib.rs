@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod command;
 mod data;
 mod engine;
 mod faults;
@@ -12,6 +13,7 @@ mod harness;
 mod keys;
 mod kill;
 mod library;
+mod lineage;
 mod model;
 mod model_commands;
 mod model_files;

@@ -7,7 +7,7 @@ use regimen::{
         reward::{Reward, Term},
         units::Unit,
     },
-    data::rows::{Finish, Sample},
+    data::rows::{Finish, Lineage, Sample},
     reward::{
         answer::{self, Verdict},
         format,
@@ -27,6 +27,7 @@ fn sample(completion: &str) -> Sample {
         completion: completion.to_owned(),
         tokens: completion.len(),
         finish: Finish::Stop,
+        lineage: Lineage::default(),
     }
 }
 

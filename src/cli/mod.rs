@@ -8,6 +8,7 @@ mod exit;
 mod gc;
 mod graph;
 mod interval;
+mod log;
 mod model;
 mod plan;
 mod profile;
@@ -15,6 +16,7 @@ mod recipe;
 mod run;
 mod show;
 mod status;
+mod trace;
 mod verify;
 mod why;
 
@@ -39,7 +41,9 @@ enum Command {
     Diff(diff::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
+    Log(log::Arguments),
     Show(show::Arguments),
+    Trace(trace::Arguments),
     Graph(graph::Arguments),
     Gc(gc::Arguments),
     Verify(verify::Arguments),
@@ -66,7 +70,9 @@ pub fn main() -> Exit {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

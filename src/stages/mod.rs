@@ -2,6 +2,7 @@
 
 mod card;
 pub mod checkpoint;
+mod command;
 pub mod context;
 mod conversation;
 mod dataset;
@@ -57,6 +58,7 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    command::STAGE,
     dataset::STAGE,
     documents::STAGE,
     eval::STAGE,

@@ -4,6 +4,7 @@ mod arguments;
 mod calls;
 mod coerce;
 mod collections;
+mod command;
 mod comparisons;
 mod composite;
 mod expressions;

@@ -53,7 +53,7 @@ impl<'a> Evaluator<'a> {
                         call.inputs.insert(name, steps);
                     }
                 }
-                Value::Text(path) if parameter.ty.is_path() => {
+                Value::Path(path) if parameter.ty.is_path() => {
                     call.files.insert(name, path.into());
                 }
                 _ if parameter.ty.is_path() => {}
@@ -65,7 +65,7 @@ impl<'a> Evaluator<'a> {
         let step = if self.dry { None } else { Some(self.add_call(call)) };
         // A report tells of evaluation data without being it.
         let taint = taint.filter(|_| returns != Type::Report);
-        Value::Artifact(Artifact { step, ty: returns, taint, shape })
+        Value::Artifact(Artifact { step, ty: returns, taint, shape, foreign: false })
     }
 
     /// What a step makes: for `Dataset` without a kind, rows of the kinds that come in, or of the kind it names.
@@ -134,7 +134,7 @@ impl<'a> Evaluator<'a> {
         };
         let stages = self.stages;
         let Some(stage) = stages.get(name) else { return stand_in(ty) };
-        let file = Value::Text(self.overrides.resolve(path, span));
+        let file = Value::Path(self.overrides.resolve(path, span));
         let mut values = Vec::new();
         for parameter in &stage.parameters {
             let given = match parameter.name {
