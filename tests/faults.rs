@@ -189,7 +189,9 @@ fn killing_failpoints(test: &Test) -> Vec<String> {
 
 /// Kills a run at failpoints: gives how many there are. After each the next run ends in the same bytes.
 fn kill_at(test: &Test, choose: impl Fn(usize) -> bool) -> usize {
-    let undisturbed = test.done("run a.rgm --json --threads 1 --store quiet").outputs();
+    let undisturbed = test.done("run a.rgm --json --threads 1 --checkpoint-every never --store quiet").outputs();
+    // Long steps keep a state wherever they can, so that this is struck as well.
+    test.write("regimen.yaml", "checkpoint_every: 0s\n");
     let failpoints = killing_failpoints(test);
     assert!(failpoints.len() > 200, "{failpoints:?}");
     let chosen: Vec<&String> = failpoints.iter().enumerate().filter(|(at, _)| choose(*at)).map(|(_, it)| it).collect();
@@ -215,7 +217,7 @@ fn a_run_killed_at_a_failpoint_ends_in_the_same_bytes() {
 }
 
 /// Every failpoint of a run: `cargo test --test suite every_failpoint -- --ignored --nocapture`. `RECIPE` names another
-/// recipe to do it with, and `STRIDE` takes every so many of its failpoints.
+/// recipe to do it with, and `STRIDE` takes every so many of its failpoints. `TMPDIR=/dev/shm` makes it quick.
 #[test]
 #[ignore = "takes minutes"]
 fn a_run_killed_at_every_failpoint_ends_in_the_same_bytes() {
