@@ -17,6 +17,7 @@ mod model_commands;
 mod model_files;
 mod model_ops;
 mod plans;
+mod price;
 mod recipes;
 mod reruns;
 mod resume;

@@ -30,6 +30,7 @@ fn facts(stage: &str, address: &str) -> Facts {
         run: "1".into(),
         seconds: 1.5,
         metrics: BTreeMap::from([("loss".into(), 0.25)]),
+        cost: None,
     }
 }
 

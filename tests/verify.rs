@@ -153,6 +153,7 @@ fn a_second_run_of_a_step_is_compared_and_changes_nothing() {
         run: few.run.clone(),
         seconds: few.seconds,
         metrics: few.metrics.clone(),
+        cost: few.cost.clone(),
     };
     let other = claim.commit(facts).unwrap();
     insta::assert_snapshot!(test.run("verify a.rgm few --rerun"), @r"

@@ -63,6 +63,7 @@ impl CliError {
         match self {
             Self::Store(_) | Self::Run(RunError::Store(_)) => Exit::Store,
             Self::Run(RunError::Runtime(_)) => Exit::Step,
+            Self::Run(RunError::Misfit(_)) => Exit::Misfit,
             _ => Exit::Recipe,
         }
     }

@@ -1,6 +1,8 @@
 //! The command line: one file per command, and what they share.
 
+mod budget;
 mod check;
+mod diff;
 mod error;
 mod exit;
 mod gc;
@@ -34,6 +36,7 @@ enum Command {
     Check(check::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
+    Diff(diff::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
     Show(show::Arguments),
@@ -60,6 +63,7 @@ pub fn main() -> Exit {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     cli::{CliError, interval::Interval},
+    run::Options,
     store::Store,
 };
 
@@ -44,6 +45,12 @@ impl Profile {
         let profile: Option<Self> =
             serde_yaml::from_str(text).map_err(|error| CliError::Profile(format!("{FILE}: {error}")))?;
         Ok(profile.unwrap_or_default())
+    }
+
+    /// How many threads steps share: the flag's, else the profile's, else one for each core.
+    #[must_use]
+    pub fn threads(&self, flag: Option<NonZeroUsize>) -> NonZeroUsize {
+        flag.or(self.threads).unwrap_or_else(|| Options::default().threads)
     }
 
     /// The store to use: the flag's, else the profile's, else the usual one.

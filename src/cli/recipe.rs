@@ -104,11 +104,16 @@ impl StoreArguments {
 }
 
 impl Planned {
-    /// Compares the plan with what the store holds, without writing anything.
+    /// Compares the plan with what the store holds, and prices what would run.
     pub fn schedule(&self, store: &Store) -> Result<Schedule, CliError> {
-        let files = self.files()?;
-        let mut schedule = Schedule::new(&self.plan, &files, &Records::new(store));
+        let schedule = Schedule::new(&self.plan, &self.files()?, &Records::new(store));
+        self.priced(schedule, store)
+    }
+
+    /// Prices what would run.
+    pub fn priced(&self, mut schedule: Schedule, store: &Store) -> Result<Schedule, CliError> {
         run::foresee(&mut schedule, &self.plan, store, &stages::find);
+        run::price(&self.plan, &mut schedule, store, &Records::new(store), Profile::read()?.threads(None));
         Ok(schedule)
     }
 

@@ -1,6 +1,8 @@
 //! What a person or a program sees: folds over events, records and plans. Nothing here decides anything.
 
+pub mod cost;
 pub mod diagnostics;
+pub mod diff;
 pub mod format;
 pub mod gc;
 pub mod graph;

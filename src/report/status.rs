@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    cost::Costs,
     format::{self, Align},
     lines,
 };
@@ -26,6 +27,7 @@ pub struct Standing {
     status: Option<Status>,
     started: u64,
     last: u64,
+    costs: Costs,
 }
 
 impl Standing {
@@ -53,9 +55,12 @@ impl Standing {
                 let figures = lines::figures(metrics);
                 self.set(address, "run", if figures.is_empty() { text } else { format!("{text}, {figures}") });
             }
-            Event::StepFinished { address, seconds, .. } => {
+            Event::StepFinished { address, seconds, cost, .. } => {
                 self.made += 1;
                 self.set(address, "done", format::duration(*seconds));
+                if let Some(cost) = cost {
+                    self.costs.add(address, *seconds, cost);
+                }
             }
             Event::StepFailed { address, error } => self.set(address, "FAILED", error.clone()),
             Event::StepStopped { address } => self.set(address, "stop", String::new()),
@@ -89,18 +94,41 @@ impl Standing {
             self.begun.iter().map(|(word, address, text)| vec![format!("  {word}"), address.clone(), text.clone()]);
         let rows: Vec<Vec<String>> = rows.collect();
         let head = format!("run {id} {how}: {} of {} made, {time}", self.made, format::counted(self.steps, "step"));
-        format!("{head}\n{}", format::columns(&rows, &[Align::Left, Align::Left, Align::Left]))
+        let steps = format::columns(&rows, &[Align::Left, Align::Left, Align::Left]);
+        let costs = self.costs.table().map(|table| format!("\n{table}")).unwrap_or_default();
+        format!("{head}\n{steps}{costs}")
     }
 }
 
 /// How the newest run stands; None where there was none.
 #[must_use]
 pub fn newest(store: &Store) -> Option<String> {
+    let (id, standing) = read(store)?;
+    Some(standing.text(&id, store.is_live(&id)))
+}
+
+/// What the newest run's steps were expected to cost and what they did cost, for programs.
+#[must_use]
+pub fn json(store: &Store) -> Option<serde_json::Value> {
+    let (id, standing) = read(store)?;
+    let steps =
+        standing.begun.iter().map(|(state, address, _)| serde_json::json!({"address": address, "state": state}));
+    Some(serde_json::json!({
+        "run": id,
+        "live": store.is_live(&id),
+        "status": standing.status,
+        "seconds": standing.last.saturating_sub(standing.started) as f64 / 1e3,
+        "steps": steps.collect::<Vec<_>>(),
+        "costs": standing.costs.json(),
+    }))
+}
+
+fn read(store: &Store) -> Option<(String, Standing)> {
     let id = store.runs().pop()?;
     let mut standing = Standing::default();
     let file = fs::File::open(store.run_file(&id)).ok()?;
     // A line that a kill cut off, or that another version wrote, is passed over.
     let events = BufReader::new(file).lines().map_while(Result::ok);
     events.filter_map(|line| serde_json::from_str(&line).ok()).for_each(|event| standing.add(&event));
-    Some(standing.text(&id, store.is_live(&id)))
+    Some((id, standing))
 }

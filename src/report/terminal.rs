@@ -218,6 +218,7 @@ mod tests {
                 seconds: 190.2,
                 bytes: 2_700_000,
                 metrics,
+                cost: None,
             },
             Event::StepFailed { address: "zero".into(), error: "row 3 holds no answer".into() },
             Event::StepSkipped { address: "dev1".into(), after: "zero".into() },

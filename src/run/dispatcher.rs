@@ -16,13 +16,17 @@ use super::{
     gates,
     interrupt::Listener,
     journal::Journal,
+    meter::Meter,
 };
 use crate::{
-    base::digest::Digest,
+    base::{
+        digest::Digest,
+        work::{Estimate, Made as Artifact},
+    },
     plan::{self, KeyFields, Plan, StepId},
-    schedule::{FileDigests, Schedule, key_fields},
-    stages::{Progress, Stage},
-    store::{Indexed, Record, Store},
+    schedule::{self, FileDigests, Schedule, key_fields},
+    stages::{Progress, Stage, estimate},
+    store::{Cost, Indexed, Record, Store},
 };
 
 /// Deep graphs are walked by recursion when they are differentiated.
@@ -39,11 +43,15 @@ pub(super) struct Dispatcher<'a> {
     /// Steps that lack nothing and are not made, with their keys' fields; they wait for threads.
     runnable: BTreeMap<StepId, KeyFields>,
     seconds: Vec<Option<f64>>,
+    estimates: Vec<Option<Estimate>>,
+    meter: Arc<Mutex<Meter>>,
     /// Which gates have been decided, and how.
     decided: Vec<Option<bool>>,
     sound: Arc<Mutex<BTreeSet<Digest>>>,
     /// Objects that were found damaged in this run.
     lost: BTreeSet<Digest>,
+    /// Steps that were made in this run.
+    fresh: BTreeSet<usize>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -63,15 +71,19 @@ impl<'a> Dispatcher<'a> {
             board: Board::new(plan),
             runnable: BTreeMap::new(),
             seconds: Vec::new(),
+            estimates: Vec::new(),
+            meter: Arc::new(Mutex::new(Meter::new(options.threads.get()))),
             decided: vec![None; plan.gates.len()],
             sound: Arc::default(),
             lost: BTreeSet::new(),
+            fresh: BTreeSet::new(),
         }
     }
 
     /// Takes what the schedule found made.
     pub(super) fn take_hits(&mut self, schedule: &Schedule, journal: &mut Journal) -> Result<(), RunError> {
         self.seconds = schedule.steps.iter().map(|step| step.price.as_ref().map(|price| price.seconds)).collect();
+        self.estimates.clone_from(&schedule.estimates);
         for (id, scheduled) in schedule.steps.iter().enumerate() {
             if let Some(record) = &scheduled.record {
                 self.hit(StepId(id), record.clone(), journal)?;
@@ -205,6 +217,7 @@ impl<'a> Dispatcher<'a> {
 
     fn job(&self, id: StepId, fields: &KeyFields, pool: &Arc<ThreadPool>, journal: &Journal) -> Option<Job> {
         let (step, stage) = self.plan.step(id).zip(self.code.get(id.0))?;
+        let estimate = self.estimate(id);
         let records = |ids: &Vec<StepId>| ids.iter().filter_map(|id| self.board.record(*id).cloned()).collect();
         Some(Job {
             key: fields.key(),
@@ -221,7 +234,34 @@ impl<'a> Dispatcher<'a> {
             checkpoint_every: self.options.checkpoint_every,
             batch: self.options.batch.get(),
             sound: Arc::clone(&self.sound),
+            cost: self.cost(id, estimate.as_ref()),
+            cores: estimate.as_ref().map_or(1.0, |it| schedule::cores(&it.work, self.options.threads.get())),
+            memory: estimate.as_ref().map_or((0.0, 0.0), |it| (it.memory, it.memory_per_thread)),
+            id: id.0,
+            meter: Arc::clone(&self.meter),
         })
+    }
+
+    /// What a step will do, now that its inputs are known.
+    fn estimate(&self, id: StepId) -> Option<Estimate> {
+        let made = |at: usize| {
+            let known = self.estimates.get(at).and_then(Option::as_ref);
+            let record = self.board.record(StepId(at));
+            known.map_or(Artifact::Other, |known| match record {
+                // What was in the store when the run began is known already.
+                Some(record) if self.fresh.contains(&at) => schedule::informed(known.made.clone(), known.bytes, record),
+                _ => known.made.clone(),
+            })
+        };
+        schedule::foretell(self.plan.step(id)?, &made, &estimate::of)
+    }
+
+    fn cost(&self, id: StepId, estimate: Option<&Estimate>) -> Cost {
+        let expected = self.seconds.get(id.0).copied().flatten();
+        match estimate {
+            Some(estimate) => Cost { expected, ..schedule::weigh(estimate, self.options.threads.get()) },
+            None => Cost { expected, ..Cost::default() },
+        }
     }
 
     fn handle(
@@ -243,10 +283,12 @@ impl<'a> Dispatcher<'a> {
                     seconds: record.seconds,
                     bytes: record.bytes,
                     metrics: record.metrics.clone(),
+                    cost: record.cost.clone(),
                 })?;
                 if let Some(index) = history.index() {
                     index.add(&record);
                 }
+                self.fresh.insert(id.0);
                 self.board.make(id, *record);
                 self.settle(journal)?;
             }

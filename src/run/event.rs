@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::digest::Digest;
+use crate::{base::digest::Digest, store::Cost};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub enum Event {
         seconds: f64,
         bytes: u64,
         metrics: BTreeMap<String, f64>,
+        /// What it was expected to cost and did cost.
+        #[serde(default)]
+        cost: Option<Cost>,
     },
     StepFailed {
         address: String,

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -14,11 +14,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{keeper::Keeper, shorter};
+use super::{keeper::Keeper, meter::Meter, shorter};
 use crate::{
     base::digest::Digest,
     stages::{Context, Progress, Stage, StageError},
-    store::{Begun, Claim, Claimed, Facts, Record, Store, StoreError},
+    store::{Begun, Claim, Claimed, Cost, Facts, Record, Store, StoreError},
 };
 
 /// How often a step's progress is told.
@@ -42,6 +42,15 @@ pub(super) struct Job {
     pub(super) batch: usize,
     /// Objects that were read whole and found sound, or written, by this process.
     pub(super) sound: Arc<Mutex<BTreeSet<Digest>>>,
+    /// What the step is expected to cost.
+    pub(super) cost: Cost,
+    /// Cores that it would keep busy alone.
+    pub(super) cores: f64,
+    /// Bytes that it is expected to hold, and bytes for each thread.
+    pub(super) memory: (f64, f64),
+    /// Its number in the plan.
+    pub(super) id: usize,
+    pub(super) meter: Arc<Mutex<Meter>>,
 }
 
 /// What a running step tells.
@@ -107,7 +116,10 @@ impl Job {
         };
         // Outside the pool: a stage that waits for its own parts there would pick up another step's meanwhile.
         let run = || (self.stage.run)(&context);
-        match catch_unwind(AssertUnwindSafe(run)) {
+        self.meter().begin(self.id, self.cores, self.memory);
+        let ended = catch_unwind(AssertUnwindSafe(run));
+        let measured = self.meter().end(self.id);
+        match ended {
             Ok(Ok(())) => {}
             Ok(Err(StageError::Cancelled)) => return Err(Failure::Cancelled),
             Ok(Err(error)) => return Err(Failure::Stage(error.to_string())),
@@ -122,6 +134,12 @@ impl Job {
             run: self.run.clone(),
             seconds: start.elapsed().as_secs_f64(),
             metrics,
+            cost: Some(Cost {
+                alone: measured.alone,
+                beside: measured.beside,
+                peak: measured.peak,
+                ..self.cost.clone()
+            }),
         })?;
         self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(record.output);
         // The step is done whether its states can be let go of or not; `gc` finds what is left.
@@ -148,6 +166,10 @@ impl Job {
             resumed: Box::new(move |position| tell(Message::Resumed(position))),
             since: Mutex::new(Instant::now()),
         })
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the inputs against their digests, each once in a run, before a long step builds on them.

@@ -5,17 +5,21 @@ mod board;
 mod dispatcher;
 mod event;
 mod executor;
+mod fit;
 mod gates;
 mod inputs;
 mod interrupt;
 mod journal;
 mod keeper;
+mod machine;
+mod meter;
 mod needs;
 mod prospects;
 mod rerun;
 mod shorter;
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Arc, atomic::AtomicBool},
@@ -25,17 +29,19 @@ use std::{
 use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
     event::{Event, Logged, Output, Status},
+    fit::{Budget, Misfit, fits},
     inputs::{digest_inputs, digest_inputs_with},
+    machine::{free_disk, free_memory, machine},
     needs::needs,
     prospects::foresee,
     rerun::{Rerun, rerun},
 };
 use crate::{
-    base::{diagnostic::Diagnostics, digest::Digest},
+    base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
     plan::Plan,
-    schedule::{Schedule, State},
-    stages::Stage,
-    store::{Indexed, Store, StoreError},
+    schedule::{Pricing, Schedule, State},
+    stages::{Stage, estimate},
+    store::{History, Indexed, Store, StoreError},
 };
 
 /// What a killed step loses at most, where nothing else is asked for.
@@ -103,12 +109,31 @@ pub enum RunError {
     /// Files that the plan reads and that cannot be read, with the place in the recipe that names each.
     #[error("{} of the recipe's files cannot be read", .0.iter().count())]
     Inputs(Diagnostics),
+    /// The plan does not fit the machine, or costs more than it may.
+    #[error("{0}")]
+    Misfit(Box<Misfit>),
     #[error("there is no stage `{0}`")]
     Stage(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the runner could not be started: {0}")]
     Runtime(std::io::Error),
+}
+
+/// Prices what would run by the built-in stages' own estimates, the history, and the speed of this machine.
+///
+/// Gives the speed of the machine, where that was asked for.
+pub fn price(
+    plan: &Plan,
+    schedule: &mut Schedule,
+    store: &Store,
+    history: &dyn History,
+    threads: NonZeroUsize,
+) -> Option<Machine> {
+    let measured = OnceCell::new();
+    let measure = || *measured.get_or_init(|| machine(store, threads.get()));
+    schedule.price(plan, history, Pricing { foretell: &estimate::of, threads: threads.get(), measure: &measure });
+    measured.into_inner()
 }
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.
@@ -118,6 +143,21 @@ pub enum RunError {
 /// # Errors
 /// Where an input file cannot be read (then nothing is written either), or the store cannot be written.
 pub fn run(
+    plan: &Plan,
+    store: &Store,
+    stages: Stages,
+    options: &Options,
+    report: &mut dyn FnMut(&Event),
+) -> Result<Outcome, RunError> {
+    run_within(&Budget::default(), plan, store, stages, options, report)
+}
+
+/// As [`run`], where the plan costs no more than a budget.
+///
+/// # Errors
+/// As [`run`], and where it costs more; then nothing is written.
+pub fn run_within(
+    budget: &Budget,
     plan: &Plan,
     store: &Store,
     stages: Stages,
@@ -135,9 +175,11 @@ pub fn run(
     told?;
     let history = Indexed::new(store);
     let files = digest_inputs_with(plan, &history)?;
-    let schedule = Schedule::new(plan, &files, &history);
+    let mut schedule = Schedule::new(plan, &files, &history);
 
     inputs::check(plan, &schedule, &code)?;
+    let measured = price(plan, &mut schedule, store, &history, options.threads);
+    fits(plan, &schedule, store, budget)?;
 
     let (seconds, unknown) = schedule.seconds();
     journal.tell(Event::Plan {
@@ -152,6 +194,9 @@ pub fn run(
     if dispatcher.has_work() {
         store.prepare()?;
         hold = hold.or_else(|| store.hold(|| {}));
+        if let Some(machine) = measured {
+            machine::keep(store, machine);
+        }
         journal.open(store)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;

@@ -1,5 +1,6 @@
 //! What a plan would do, given what the store holds: which steps are made, which would run, why, and at what price.
 
+mod forecast;
 mod needs;
 mod price;
 mod prospect;
@@ -9,12 +10,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use self::why::Comparer;
 pub use self::{
-    price::Price,
+    price::{Price, Pricing, cores, foretell, informed, weigh},
     prospect::Prospect,
     why::{Change, Why},
 };
 use crate::{
-    base::digest::Digest,
+    base::{digest::Digest, work::Estimate},
     plan::{KeyFields, Plan, Step, StepId},
     store::{History, Record},
 };
@@ -64,6 +65,10 @@ pub struct Scheduled {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     pub steps: Vec<Scheduled>,
+    /// What each step will do, where [`Schedule::price`] could tell.
+    pub estimates: Vec<Option<Estimate>>,
+    /// Seconds that a run would take and bytes of memory that its steps would hold at most, where that was forecast.
+    pub forecast: Option<(f64, u64)>,
 }
 
 impl Schedule {
@@ -80,7 +85,7 @@ impl Schedule {
             };
             steps.push(scheduled);
         }
-        Self { steps }
+        Self { steps, estimates: Vec::new(), forecast: None }
     }
 
     #[must_use]
@@ -93,14 +98,32 @@ impl Schedule {
         self.steps.iter().filter(|step| step.state == state).count()
     }
 
-    /// The sum of all known prices in seconds, and how many of the steps to run have none.
+    /// The same schedule with some steps taken for made, to see what the others alone would cost.
+    #[must_use]
+    pub fn without(mut self, made: impl Fn(StepId) -> bool) -> Self {
+        for (id, step) in (0..).map(StepId).zip(&mut self.steps) {
+            if made(id) {
+                step.state = State::Hit;
+            }
+        }
+        self
+    }
+
+    /// How many seconds a run would take as far as prices are known, and how many of the steps to run have none.
     #[must_use]
     pub fn seconds(&self) -> (f64, usize) {
-        let open = self.steps.iter().filter(|step| step.state != State::Hit);
-        open.fold((0.0, 0), |(seconds, unknown), step| match &step.price {
+        let open = self.steps.iter().filter(|step| step.is_open());
+        let (sum, unknown) = open.fold((0.0, 0), |(seconds, unknown), step| match &step.price {
             Some(price) => (seconds + price.seconds, unknown),
             None => (seconds, unknown + 1),
-        })
+        });
+        (self.forecast.map_or(sum, |(seconds, _)| seconds), unknown)
+    }
+
+    /// Bytes of all artifacts that a run would make, as far as prices are known.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.steps.iter().filter(|step| step.is_open()).filter_map(|step| step.price.as_ref()).map(|it| it.bytes).sum()
     }
 }
 

@@ -6,6 +6,7 @@ pub mod context;
 mod conversation;
 mod dataset;
 mod documents;
+pub mod estimate;
 mod eval;
 mod filter;
 mod grpo;

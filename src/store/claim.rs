@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{FORMAT, Record, Store, StoreError, disk, durable};
+use super::{Cost, FORMAT, Record, Store, StoreError, disk, durable};
 use crate::base::digest::{Digest, FieldHasher};
 
 /// How long to wait before asking again for a lock that another holds.
@@ -70,6 +70,7 @@ pub struct Facts {
     pub run: String,
     pub seconds: f64,
     pub metrics: BTreeMap<String, f64>,
+    pub cost: Option<Cost>,
 }
 
 impl Store {
@@ -159,6 +160,7 @@ impl Claim {
             finished: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64),
             run: facts.run,
             metrics: facts.metrics,
+            cost: facts.cost,
         };
         self.store.write_record(&record, &self.scratch.join("record.json"))?;
         Ok(record)

@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod claim;
+mod cost;
 mod disk;
 mod durable;
 mod error;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 pub use self::{
     checkpoint::{Begun, Checkpoint, Checkpoints},
     claim::{Claim, Claimed, Facts, Holder, Rehearsal},
+    cost::Cost,
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
     history::{History, Past, Records},

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Listed, Store, StoreError, durable,
+    Cost, Listed, Store, StoreError, durable,
     sealed::{unchanged, with_check},
 };
 use crate::base::digest::Digest;
@@ -34,6 +34,9 @@ pub struct Record {
     pub run: String,
     /// The last figures that the step told.
     pub metrics: BTreeMap<String, f64>,
+    /// What it was expected to cost and did cost; records of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 impl Store {
