@@ -166,7 +166,7 @@ pub fn run_within(
         seconds: (unknown == 0).then_some(seconds),
     })?;
     let mut dispatcher = Dispatcher::new(plan, store, &code, &files, options);
-    dispatcher.take_hits(&schedule, &mut journal)?;
+    dispatcher.take_hits(schedule, &mut journal)?;
     if dispatcher.has_work() {
         store.prepare()?;
         if let Some(machine) = measured {
