@@ -27,6 +27,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
       status  Show how the newest run stands, also while it goes on
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
       graph   Print the graph of a recipe's steps
+      gc      Remove what neither the recipes named nor the last runs need; records stay
+      verify  Read what is kept against its digests; what is damaged is moved aside, to be made again
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 
@@ -49,7 +51,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     let test = Test::new();
-    let commands = "check plan run why status show graph model|bench model|logits model|generate";
+    let commands = "check plan run why status show graph gc verify model|bench model|logits model|generate";
     for command in commands.split(' ') {
         let said = test.done(&format!("{} --help", command.replace('|', " ")));
         let usage = format!("Usage: regimen {}", command.replace('|', " "));
@@ -241,7 +243,7 @@ fn a_profile_says_where_things_run() {
     insta::assert_snapshot!(test.run("run a.rgm"), @r"
     exit 1
     --- stderr
-    error: regimen.yaml: unknown field `stores`, expected `threads` or `store`
+    error: regimen.yaml: unknown field `stores`, expected one of `threads`, `checkpoint_every`, `batch`, `store`
     ");
 }
 

@@ -80,6 +80,9 @@ fn the_plan_is_one_aligned_screen() {
       "address": "two",
       "stage": "write",
       "state": "run",
+      "prospect": {
+        "begins": "afresh"
+      },
       "key": "DIGEST",
       "inputs": {},
       "why": "text \"bb\" -> \"cc\"",

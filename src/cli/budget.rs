@@ -50,7 +50,7 @@ impl FromStr for Limit {
             Some((unit, _)) => Err(format!("expected a time or a size, found an amount of {}", unit.name())),
             None if word.is_empty() => Err("expected a unit after the number, such as `2h` or `10GiB`".to_owned()),
             None => {
-                let hint = did_you_mean(word, Unit::WORDS.into_iter()).map(|hint| format!("; {hint}"));
+                let hint = did_you_mean(word, Unit::WORDS).map(|hint| format!("; {hint}"));
                 Err(format!("there is no unit `{word}`{}", hint.unwrap_or_default()))
             }
         }

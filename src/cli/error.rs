@@ -48,6 +48,12 @@ impl CliError {
                     eprintln!("  hint: {hint}");
                 }
             }
+            Self::Store(error) | Self::Run(RunError::Store(error)) => {
+                eprintln!("error: {error}");
+                if let Some(hint) = error.hint() {
+                    eprintln!("  hint: {hint}");
+                }
+            }
             other => eprintln!("error: {other}"),
         }
     }

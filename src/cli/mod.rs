@@ -5,7 +5,9 @@ mod check;
 mod diff;
 mod error;
 mod exit;
+mod gc;
 mod graph;
+mod interval;
 mod model;
 mod plan;
 mod profile;
@@ -13,6 +15,7 @@ mod recipe;
 mod run;
 mod show;
 mod status;
+mod verify;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +41,8 @@ enum Command {
     Status(status::Arguments),
     Show(show::Arguments),
     Graph(graph::Arguments),
+    Gc(gc::Arguments),
+    Verify(verify::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -68,6 +73,8 @@ pub fn main() -> Exit {
         Command::Status(arguments) => status::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Gc(arguments) => gc::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

@@ -53,7 +53,8 @@ pub struct Planned {
 }
 
 impl RecipeArguments {
-    /// A recipe that no command line names as a whole.
+    /// A recipe that a command names in a way of its own.
+    #[must_use]
     pub fn new(file: PathBuf, sets: Vec<String>) -> Self {
         Self { file, sets }
     }
@@ -111,6 +112,7 @@ impl Planned {
 
     /// Prices what would run.
     pub fn priced(&self, mut schedule: Schedule, store: &Store) -> Result<Schedule, CliError> {
+        run::foresee(&mut schedule, &self.plan, store, &stages::find);
         run::price(&self.plan, &mut schedule, store, &Records::new(store), Profile::read()?.threads(None));
         Ok(schedule)
     }

@@ -3,7 +3,7 @@
 use std::{io, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
-    cli::{CliError, Exit, budget::BudgetArguments, profile::Profile, recipe::RecipeArguments},
+    cli::{CliError, Exit, budget::BudgetArguments, interval::Interval, profile::Profile, recipe::RecipeArguments},
     report::{cost::Costs, json, table, terminal::Terminal},
     run::{self, Event, Options, Status},
     stages,
@@ -20,6 +20,12 @@ pub struct Arguments {
     /// How many threads all steps share [default: the profile's, else one for each core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// How often a long step keeps a state to go on from, such as `30s` or `never` [default: the profile's, else 60s]
+    #[arg(long, value_name = "DURATION")]
+    checkpoint_every: Option<Interval>,
+    /// How many problems a sampling step takes at once; no result depends on it [default: the profile's, else 64]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
     #[command(flatten)]
     budget: BudgetArguments,
     /// Print events as JSON, one a line
@@ -31,8 +37,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
     let profile = Profile::read()?;
     let store = profile.store(arguments.store.as_deref());
-    let options = Options { threads: profile.threads(arguments.threads), ..Options::default() };
     let mut costs = Costs::default();
+    let mut options = Options { threads: profile.threads(arguments.threads), ..Options::default() };
+    options.batch = arguments.batch.or(profile.batch).unwrap_or(options.batch);
+    let every = arguments.checkpoint_every.or(profile.checkpoint_every);
+    options.checkpoint_every = every.map_or(options.checkpoint_every, |it| it.0);
     let mut terminal = Terminal::on_standard_error();
     let mut report = |event: &Event| {
         if arguments.json {

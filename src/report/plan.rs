@@ -9,7 +9,7 @@ use super::{
 use crate::{
     base::span::Sources,
     plan::{Plan, StepId},
-    schedule::{Price, Schedule, State},
+    schedule::{Price, Prospect, Schedule, Scheduled, State},
 };
 
 /// One line for each step under a line of totals.
@@ -18,10 +18,10 @@ pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources) -> String {
     let rows = plan.steps.iter().zip(&schedule.steps).map(|(step, scheduled)| {
         let why = scheduled.why.as_ref();
         let mut row = vec![
-            format!("  {}", scheduled.state.name()),
+            format!("  {}", state(scheduled)),
             step.address.clone(),
             step.stage.clone(),
-            why.map(why::phrase).unwrap_or_default(),
+            why.map(why::phrase).unwrap_or_default() + &beginning(&scheduled.prospect),
             why.and_then(|why| why::place(why, sources)).unwrap_or_default(),
         ];
         row.extend(figures(scheduled.price.as_ref()));
@@ -30,6 +30,27 @@ pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources) -> String {
     let rows: Vec<Vec<String>> = rows.collect();
     let aligns = [[Align::Left; 5], [Align::Right; 5]].concat();
     format!("{}\n{}", totals(schedule), format::columns(&rows, &aligns))
+}
+
+/// `run`, or a word for a step that need not begin afresh.
+fn state(scheduled: &Scheduled) -> &'static str {
+    match &scheduled.prospect {
+        Prospect::Resumes { .. } => "resume",
+        Prospect::Extends { .. } => "extend",
+        Prospect::Afresh | Prospect::StartsOver { .. } => scheduled.state.name(),
+    }
+}
+
+/// Where the step begins, said behind the reason that it runs.
+fn beginning(prospect: &Prospect) -> String {
+    match prospect {
+        Prospect::Afresh => String::new(),
+        Prospect::Resumes { done } => format!("; goes on after {}", format::count(*done)),
+        Prospect::Extends { done, .. } => {
+            format!("; goes on after {}, where the shorter run ended", format::count(*done))
+        }
+        Prospect::StartsOver { reason } => format!("; starts over: {reason}"),
+    }
 }
 
 /// Tokens, floating-point operations, time, memory, disk.
@@ -103,6 +124,7 @@ pub fn json(plan: &Plan, schedule: &Schedule, sources: &Sources) -> Value {
             "address": step.address,
             "stage": step.stage,
             "state": if scheduled.state == State::Hit { "hit" } else { "run" },
+            "prospect": scheduled.prospect,
             "key": scheduled.key,
             "inputs": inputs,
             "why": why.map(why::phrase),

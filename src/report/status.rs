@@ -47,6 +47,9 @@ impl Standing {
             }
             Event::StepStarted { address, stage, .. } => self.set(address, "run", stage.clone()),
             Event::StepWaits { address, .. } => self.set(address, "wait", "another process is making it".to_owned()),
+            Event::StepResumed { address, done } => {
+                self.set(address, "run", format!("goes on after {}", format::count(*done)));
+            }
             Event::Progress { address, done, total, unit, metrics } => {
                 let text = format!("{} of {} {unit}", format::count(*done), format::count(*total));
                 let figures = lines::figures(metrics);

@@ -231,6 +231,8 @@ impl<'a> Dispatcher<'a> {
             run: journal.run().unwrap_or_default().to_owned(),
             store: self.store.clone(),
             cancelled: Arc::clone(&self.options.cancelled),
+            checkpoint_every: self.options.checkpoint_every,
+            batch: self.options.batch.get(),
             sound: Arc::clone(&self.sound),
             cost: self.cost(id, estimate.as_ref()),
             cores: estimate.as_ref().map_or(1.0, |it| schedule::cores(&it.work, self.options.threads.get())),
@@ -272,6 +274,7 @@ impl<'a> Dispatcher<'a> {
         let address = self.address(id);
         match message {
             Message::Waits(process) => journal.tell(Event::StepWaits { address, process })?,
+            Message::Resumed(done) => journal.tell(Event::StepResumed { address, done })?,
             Message::Progress(progress) => journal.tell(progressed(address, progress))?,
             Message::Ended(Ok(Made::Here(record))) => {
                 journal.tell(Event::StepFinished {
@@ -283,8 +286,7 @@ impl<'a> Dispatcher<'a> {
                     cost: record.cost.clone(),
                 })?;
                 if let Some(index) = history.index() {
-                    // What the index misses it finds when it is opened next.
-                    let _ = index.add(&record);
+                    index.add(&record);
                 }
                 self.fresh.insert(id.0);
                 self.board.make(id, *record);

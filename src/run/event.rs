@@ -37,6 +37,11 @@ pub enum Event {
         /// What it took before.
         seconds: Option<f64>,
     },
+    /// The step goes on from a state that was kept when it was stopped, or from the end of a shorter run.
+    StepResumed {
+        address: String,
+        done: u64,
+    },
     Progress {
         address: String,
         done: u64,

@@ -10,15 +10,20 @@ mod gates;
 mod inputs;
 mod interrupt;
 mod journal;
+mod keeper;
 mod machine;
 mod meter;
+mod needs;
+mod prospects;
+mod rerun;
+mod shorter;
 
 use std::{
     cell::OnceCell,
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Arc, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use self::{dispatcher::Dispatcher, journal::Journal};
@@ -27,6 +32,9 @@ pub use self::{
     fit::{Budget, Misfit, fits},
     inputs::{digest_inputs, digest_inputs_with},
     machine::{free_disk, free_memory, machine},
+    needs::needs,
+    prospects::foresee,
+    rerun::{Rerun, rerun},
 };
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
@@ -36,6 +44,11 @@ use crate::{
     store::{History, Indexed, Store, StoreError},
 };
 
+/// What a killed step loses at most, where nothing else is asked for.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Enough problems to fill the sampler, few enough for progress to be seen.
+const BATCH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
 /// How a run is to be done. Nothing in it changes a result.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -44,6 +57,10 @@ pub struct Options {
     /// Set to stop the run: each step ends at its next check.
     pub cancelled: Arc<AtomicBool>,
     pub interrupts: Interrupts,
+    /// How often a long step keeps a state to go on from; None only where it is asked to stop.
+    pub checkpoint_every: Option<Duration>,
+    /// How many problems a sampling step hands to the sampler at once.
+    pub batch: NonZeroUsize,
 }
 
 impl Default for Options {
@@ -52,6 +69,8 @@ impl Default for Options {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cancelled: Arc::default(),
             interrupts: Interrupts::Heed,
+            checkpoint_every: Some(CHECKPOINT_EVERY),
+            batch: BATCH,
         }
     }
 }
@@ -148,6 +167,12 @@ pub fn run_within(
     let start = Instant::now();
     let code = plan.steps.iter().map(|step| stages(&step.stage).ok_or_else(|| RunError::Stage(step.stage.clone())));
     let code = code.collect::<Result<Vec<_>, _>>()?;
+    let mut journal = Journal::new(report);
+    let mut told = Ok(());
+    let mut hold = store.hold(|| {
+        told = journal.tell(Event::Note { text: "waiting while another process removes objects".to_owned() });
+    });
+    told?;
     let history = Indexed::new(store);
     let files = digest_inputs_with(plan, &history)?;
     let mut schedule = Schedule::new(plan, &files, &history);
@@ -156,7 +181,6 @@ pub fn run_within(
     let measured = price(plan, &mut schedule, store, &history, options.threads);
     fits(plan, &schedule, store, budget)?;
 
-    let mut journal = Journal::new(report);
     let (seconds, unknown) = schedule.seconds();
     journal.tell(Event::Plan {
         steps: schedule.steps.len(),
@@ -169,13 +193,18 @@ pub fn run_within(
     dispatcher.take_hits(schedule, &mut journal)?;
     if dispatcher.has_work() {
         store.prepare()?;
+        hold = hold.or_else(|| store.hold(|| {}));
         if let Some(machine) = measured {
             machine::keep(store, machine);
         }
         journal.open(store)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;
+        if let Some(note) = history.note() {
+            journal.tell(Event::Note { text: note.to_owned() })?;
+        }
     }
+    drop(hold);
     let (status, outputs) = dispatcher.conclude();
     let run = journal.run().map(str::to_owned);
     journal.tell(Event::Finished { status, outputs: outputs.clone(), seconds: start.elapsed().as_secs_f64() })?;

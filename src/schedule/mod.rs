@@ -1,7 +1,9 @@
 //! What a plan would do, given what the store holds: which steps are made, which would run, why, and at what price.
 
 mod forecast;
+mod needs;
 mod price;
+mod prospect;
 mod why;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -9,6 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use self::why::Comparer;
 pub use self::{
     price::{Price, Pricing, cores, foretell, informed, weigh},
+    prospect::Prospect,
     why::{Change, Why},
 };
 use crate::{
@@ -52,6 +55,8 @@ pub struct Scheduled {
     pub record: Option<Record>,
     /// Why it is no hit.
     pub why: Option<Why>,
+    /// Where it would begin.
+    pub prospect: Prospect,
     /// What running it would cost, as far as the past tells.
     pub price: Option<Price>,
 }
@@ -132,11 +137,25 @@ pub fn key_fields(step: &Step, files: &FileDigests, made: &dyn Fn(StepId) -> Opt
 fn known(plan: &Plan, step: &Step, fields: &KeyFields, history: &dyn History, comparer: &mut Comparer) -> Scheduled {
     let key = fields.key();
     if let Some(record) = history.done(&key) {
-        return Scheduled { state: State::Hit, key: Some(key), record: Some(record), why: None, price: None };
+        return Scheduled {
+            state: State::Hit,
+            key: Some(key),
+            record: Some(record),
+            why: None,
+            prospect: Prospect::Afresh,
+            price: None,
+        };
     }
     let past = history.of_stage(&step.stage);
     let why = comparer.why(plan, step, fields, &past, Some(&key));
-    Scheduled { state: State::Run, key: Some(key), record: None, why: Some(why), price: price::of(step, &past) }
+    Scheduled {
+        state: State::Run,
+        key: Some(key),
+        record: None,
+        why: Some(why),
+        prospect: Prospect::Afresh,
+        price: price::of(step, &past),
+    }
 }
 
 /// A step with an input that must be made first. What is its own may have changed as well; that is then said.
@@ -160,5 +179,12 @@ fn waiting(
         names.dedup();
         Why::After(names)
     });
-    Scheduled { state: State::Waits, key: None, record: None, why: Some(why), price: price::of(step, &past) }
+    Scheduled {
+        state: State::Waits,
+        key: None,
+        record: None,
+        why: Some(why),
+        prospect: Prospect::Afresh,
+        price: price::of(step, &past),
+    }
 }
