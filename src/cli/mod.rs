@@ -51,6 +51,11 @@ enum Command {
     Model(model::Command),
 }
 
+/// Keeps a large value to the end of the process, where the system takes all memory back at once.
+fn keep<T>(value: T) {
+    std::mem::forget(value);
+}
+
 /// Reads the command line, does what it says, and tells how it ended.
 #[must_use]
 pub fn main() -> Exit {
