@@ -49,7 +49,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     let test = Test::new();
-    let commands = "check plan run why status show graph model|bench model|logits model|generate";
+    let commands = "check plan run why status log show trace graph model|bench model|logits model|generate";
     for command in commands.split(' ') {
         let said = test.done(&format!("{} --help", command.replace('|', " ")));
         let usage = format!("Usage: regimen {}", command.replace('|', " "));

@@ -233,8 +233,7 @@ score   = eval(copied, facts, max_length = 4 tokens)
 foreign = command("cp -r {copied}/. {out} && chmod u+w {out}/config.json && sed -i s/deepseek_v3/gpt_neox/ {out}/config.json", copied, shell = true) -> Model
 vocab   = command("cp {foreign}/tokenizer.json {foreign}/tokenizer_config.json {out}", foreign, shell = true) -> Tokenizer
 again   = init(vocab, hidden = 16, layers = 2)
-here    = eval(foreign, facts, max_length = 4 tokens)
-output score, again, here
+output score, again
 "#;
     let said = Test::new().file("a.rgm", recipe).run("run a.rgm --threads 1");
     insta::assert_snapshot!(steady(&said.to_string()), @r"
@@ -276,7 +275,8 @@ kept   = reject(raw, facts, n = 2, keep = correct, max_length = 4 tokens)
 few    = take(kept, rows = 2 rows)
 other  = command("cp {facts}/rows.jsonl {out}", facts) -> Dataset<problem>
 lost   = command("rm {file}; : {out}", file = path("gone.txt"), shell = true) -> Report
-output few, other, lost
+used   = command("cat {file} > {out}/report.json", file = path("gone.txt"), shell = true) -> Report
+output few, other, lost, used
 "#;
     let test = Test::new().file("a.rgm", recipe).file("gone.txt", "x");
     insta::assert_snapshot!(steady(&test.run("run a.rgm --threads 1").to_string()), @r"
