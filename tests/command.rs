@@ -1,6 +1,6 @@
 //! Programs as steps, as a person sees them: what runs, what is checked, what is said, and what is left behind.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, thread, time::Duration};
 
 use crate::harness::{Said, Test, steady};
 
@@ -237,12 +237,12 @@ output score, again
 "#;
     let said = Test::new().file("a.rgm", recipe).run("run a.rgm --threads 1");
     insta::assert_snapshot!(steady(&said.to_string()), @r"
-    exit 3
+    exit 0
     --- stdout
            pass@1  95 % interval  mean length  correct  wrong  unparseable  truncated  problems
     score   0.0 %  0.0 to 29.9            4.0        0      0            0          9         9
     --- stderr
-    10 steps: 0 made, 10 to run
+    9 steps: 0 made, 9 to run
       start   facts             problems
       done    facts DURATION, SIZE
       start   raw.tokenizer.text  documents
@@ -255,14 +255,12 @@ output score, again
       done    copied DURATION, SIZE
       start   foreign           command
       done    foreign DURATION, SIZE
-      start   here              eval
-      FAILED  here              `.regimen/objects/57/57bade97aca055b1228e1fee294694761425e25cb76eeed797eaf9dbdc142b39/config.json`: field `model_type`: expected `deepseek_v3` or `llama`, found `gpt_neox`; this program computes no other kind of model
       start   score             eval
       done    score DURATION, SIZE
       start   vocab             command
       done    vocab DURATION, SIZE
       made    again
-    failed after DURATION: what does not depend on the failed steps is made
+    done in DURATION
     ");
 }
 
@@ -282,7 +280,7 @@ output few, other, lost, used
     insta::assert_snapshot!(steady(&test.run("run a.rgm --threads 1").to_string()), @r"
     exit 3
     --- stderr
-    8 steps: 0 made, 8 to run
+    9 steps: 0 made, 9 to run
       start   facts             problems
       done    facts DURATION, SIZE
       start   lost              command
@@ -300,6 +298,8 @@ output few, other, lost, used
       FAILED  kept              expected 1 rows, found 0 among 18 answers to 9 problems; raise `n`, lower `rows` or relax `keep`
               the last figures are acceptance 0
       skip    few               kept failed
+      start   used              command
+      FAILED  used              the file of the port `file` is gone: gone.txt
     failed after DURATION: what does not depend on the failed steps is made
     ");
     insta::assert_snapshot!(test.run("run a.rgm --threads 1"), @r#"
@@ -310,6 +310,12 @@ output few, other, lost, used
        |
      7 | lost   = command("rm {file}; : {out}", file = path("gone.txt"), shell = true) -> Report
        |                                               ^^^^^^^^^^^^^^^^
+
+    error: cannot read `gone.txt`: there is no such file
+       ,-[ a.rgm:8:59 ]
+       |
+     8 | used   = command("cat {file} > {out}/report.json", file = path("gone.txt"), shell = true) -> Report
+       |                                                           ^^^^^^^^^^^^^^^^
     "#);
 }
 
@@ -360,4 +366,52 @@ fn ctrl_c_asks_a_program_to_end() {
     assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
     assert_eq!(run.wait().unwrap().code(), Some(130));
     assert_eq!(processes("4323"), Vec::<u32>::new());
+}
+
+/// What the library asks of TRL, shown by a stand-in that hands the model back and says what it was asked and given.
+#[test]
+fn trl_is_asked_for_what_the_recipe_says() {
+    let trl = "#!/bin/sh\nfor word; do echo \"<$word>\"; done\ncat data/train.jsonl\ncp -r $3/. $7\ntouch $7/training_args.bin\n";
+    let recipe = r#"
+raw   = init(tokenizer(documents(problems(rows = 9 rows)), vocab = 270), hidden = 16, layers = 2)
+chats = dataset("chats.jsonl", kind = "chat")
+tuned = trl.sft(raw, chats, budget = 2 epochs, max_length = 64 tokens, options = ["--run_name", "it's mine"])
+output tuned
+"#;
+    let chat = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}\n";
+    let test = Test::new().file("a.rgm", recipe).file("chats.jsonl", chat).file("bin/trl", trl);
+    fs::set_permissions(test.path("bin/trl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", test.path("bin").display(), std::env::var("PATH").unwrap());
+    let run = test.command("run a.rgm --json").env("PATH", path).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+    let log = fs::read_dir(test.path(".regimen/logs")).unwrap().next().unwrap().unwrap().path();
+    let said = fs::read_to_string(log).unwrap();
+    let asked: Vec<String> = said.lines().skip(1).map(|it| steady(&it.replace(['<', '>'], ""))).collect();
+    insta::assert_snapshot!(asked.join("\n"), @r#"
+    sft
+    --model_name_or_path
+    OBJECT
+    --dataset_name
+    data
+    --output_dir
+    SCRATCH
+    --num_train_epochs
+    2
+    --per_device_train_batch_size
+    8
+    --learning_rate
+    2e-5
+    --max_length
+    64
+    --seed
+    0
+    --report_to
+    none
+    --save_strategy
+    no
+    --run_name
+    it's mine
+    {"messages":[{"role":"user","content":"hi"}]}
+    "#);
+    assert!(!test.done("show tuned.tuned").stdout.contains("training_args"));
 }

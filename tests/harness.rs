@@ -162,6 +162,7 @@ pub fn steady(text: &str) -> String {
         match key {
             _ if is_run => "RUN".to_owned(),
             _ if word.contains("/objects/") => "OBJECT".to_owned(),
+            _ if word.contains("/scratch/") => "SCRATCH".to_owned(),
             _ if digits(&[4, 2, 2], word, '-') => "DAY".to_owned(),
             _ if digits(&[2, 2, 2], word, ':') => "TIME".to_owned(),
             Some(key) => word.replace(key, "KEY"),

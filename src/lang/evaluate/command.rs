@@ -206,7 +206,7 @@ impl<'a> Evaluator<'a> {
             for (entry, part) in entries.iter().zip(parts) {
                 let Value::Text(text) = &entry.value else { return };
                 let span = part.map_or(*span, |it| it.span);
-                if !text.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty()) {
+                if text.split_once('=').is_none_or(|(name, _)| name.trim().is_empty()) {
                     let complaint = Diagnostic::error(span, format!("expected `NAME=VALUE`, found `{text}`"));
                     self.diagnostics.push(complaint);
                 }
