@@ -1,6 +1,12 @@
 //! Programs as steps, as a person sees them: what runs, what is checked, what is said, and what is left behind.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command, thread, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use crate::harness::{Said, Test, steady};
 
@@ -333,6 +339,21 @@ fn a_program_runs_in_a_folder_of_its_own_with_nothing_to_read() {
 }
 
 #[test]
+fn a_gate_on_a_figure_that_a_program_did_not_report_fails_and_says_why() {
+    let recipe = program("echo '{\"a\": 1}' > {out}/report.json", ", shell = true") + "require x.b == 1\n";
+    let said = Test::new().file("a.rgm", &recipe).run("run a.rgm");
+    insta::assert_snapshot!(said, @r"
+    exit 4
+    --- stderr
+    1 step: 0 made, 1 to run
+      start   x                 command
+      done    x DURATION, SIZE
+      FAILED  require x.b == 1  no such figure
+    done in DURATION, but a condition does not hold
+    ");
+}
+
+#[test]
 fn nothing_that_a_program_started_outlives_its_step() {
     let line = "sleep 4321 & echo '{\"a\": 1}' > {out}/report.json";
     let test = Test::new().file("a.rgm", &program(line, ", shell = true"));
@@ -346,7 +367,7 @@ const DWELL: &str = "sleep $DWELL; sleep $DWELL; echo '{\"a\": 1}' > {out}/repor
 #[test]
 fn sigkill_leaves_no_process_behind_and_the_next_run_repeats_the_step() {
     let test = Test::new().file("a.rgm", &program(DWELL, ", shell = true"));
-    let mut run = test.command("run a.rgm").env("DWELL", "4322").spawn().unwrap();
+    let mut run = test.command("run a.rgm").env("DWELL", "4322").stderr(Stdio::null()).spawn().unwrap();
     eventually("the program", || !processes("sleep 4322").is_empty());
     run.kill().unwrap();
     run.wait().unwrap();
@@ -361,7 +382,7 @@ fn sigkill_leaves_no_process_behind_and_the_next_run_repeats_the_step() {
 #[test]
 fn ctrl_c_asks_a_program_to_end() {
     let test = Test::new().file("a.rgm", &program(DWELL, ", shell = true"));
-    let mut run = test.command("run a.rgm").env("DWELL", "4323").spawn().unwrap();
+    let mut run = test.command("run a.rgm").env("DWELL", "4323").stderr(Stdio::null()).spawn().unwrap();
     eventually("the program", || !processes("sleep 4323").is_empty());
     assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
     assert_eq!(run.wait().unwrap().code(), Some(130));
@@ -400,7 +421,7 @@ output tuned
     --per_device_train_batch_size
     8
     --learning_rate
-    2e-5
+    0.00002
     --max_length
     64
     --seed
@@ -413,5 +434,7 @@ output tuned
     it's mine
     {"messages":[{"role":"user","content":"hi"}]}
     "#);
-    assert!(!test.done("show tuned.tuned").stdout.contains("training_args"));
+    let shown = test.done("show tuned.tuned").stdout;
+    let (_, files) = shown.split_once("\nfiles\n").unwrap();
+    assert!(files.contains("model.safetensors") && !files.contains("training_args.bin"), "{files}");
 }
