@@ -1,6 +1,12 @@
 //! Programs as steps, as a person sees them: what runs, what is checked, what is said, and what is left behind.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use crate::harness::{Said, Test, steady};
 
@@ -233,17 +239,16 @@ score   = eval(copied, facts, max_length = 4 tokens)
 foreign = command("cp -r {copied}/. {out} && chmod u+w {out}/config.json && sed -i s/deepseek_v3/gpt_neox/ {out}/config.json", copied, shell = true) -> Model
 vocab   = command("cp {foreign}/tokenizer.json {foreign}/tokenizer_config.json {out}", foreign, shell = true) -> Tokenizer
 again   = init(vocab, hidden = 16, layers = 2)
-here    = eval(foreign, facts, max_length = 4 tokens)
-output score, again, here
+output score, again
 "#;
     let said = Test::new().file("a.rgm", recipe).run("run a.rgm --threads 1");
     insta::assert_snapshot!(steady(&said.to_string()), @r"
-    exit 3
+    exit 0
     --- stdout
            pass@1  95 % interval  mean length  correct  wrong  unparseable  truncated  problems
     score   0.0 %  0.0 to 29.9            4.0        0      0            0          9         9
     --- stderr
-    10 steps: 0 made, 10 to run
+    9 steps: 0 made, 9 to run
       start   facts             problems
       done    facts DURATION, SIZE
       start   raw.tokenizer.text  documents
@@ -256,14 +261,12 @@ output score, again, here
       done    copied DURATION, SIZE
       start   foreign           command
       done    foreign DURATION, SIZE
-      start   here              eval
-      FAILED  here              `.regimen/objects/57/57bade97aca055b1228e1fee294694761425e25cb76eeed797eaf9dbdc142b39/config.json`: field `model_type`: expected `deepseek_v3` or `llama`, found `gpt_neox`; this program computes no other kind of model
       start   score             eval
       done    score DURATION, SIZE
       start   vocab             command
       done    vocab DURATION, SIZE
       made    again
-    failed after DURATION: what does not depend on the failed steps is made
+    done in DURATION
     ");
 }
 
@@ -276,13 +279,14 @@ kept   = reject(raw, facts, n = 2, keep = correct, max_length = 4 tokens)
 few    = take(kept, rows = 2 rows)
 other  = command("cp {facts}/rows.jsonl {out}", facts) -> Dataset<problem>
 lost   = command("rm {file}; : {out}", file = path("gone.txt"), shell = true) -> Report
-output few, other, lost
+used   = command("cat {file} > {out}/report.json", file = path("gone.txt"), shell = true) -> Report
+output few, other, lost, used
 "#;
     let test = Test::new().file("a.rgm", recipe).file("gone.txt", "x");
     insta::assert_snapshot!(steady(&test.run("run a.rgm --threads 1").to_string()), @r"
     exit 3
     --- stderr
-    8 steps: 0 made, 8 to run
+    9 steps: 0 made, 9 to run
       start   facts             problems
       done    facts DURATION, SIZE
       start   lost              command
@@ -300,6 +304,8 @@ output few, other, lost
       FAILED  kept              expected 1 rows, found 0 among 18 answers to 9 problems; raise `n`, lower `rows` or relax `keep`
               the last figures are acceptance 0
       skip    few               kept failed
+      start   used              command
+      FAILED  used              the file of the port `file` is gone: gone.txt
     failed after DURATION: what does not depend on the failed steps is made
     ");
     insta::assert_snapshot!(test.run("run a.rgm --threads 1"), @r#"
@@ -310,6 +316,12 @@ output few, other, lost
        |
      7 | lost   = command("rm {file}; : {out}", file = path("gone.txt"), shell = true) -> Report
        |                                               ^^^^^^^^^^^^^^^^
+
+    error: cannot read `gone.txt`: there is no such file
+       ,-[ a.rgm:8:59 ]
+       |
+     8 | used   = command("cat {file} > {out}/report.json", file = path("gone.txt"), shell = true) -> Report
+       |                                                           ^^^^^^^^^^^^^^^^
     "#);
 }
 
@@ -327,6 +339,21 @@ fn a_program_runs_in_a_folder_of_its_own_with_nothing_to_read() {
 }
 
 #[test]
+fn a_gate_on_a_figure_that_a_program_did_not_report_fails_and_says_why() {
+    let recipe = program("echo '{\"a\": 1}' > {out}/report.json", ", shell = true") + "require x.b == 1\n";
+    let said = Test::new().file("a.rgm", &recipe).run("run a.rgm");
+    insta::assert_snapshot!(said, @r"
+    exit 4
+    --- stderr
+    1 step: 0 made, 1 to run
+      start   x                 command
+      done    x DURATION, SIZE
+      FAILED  require x.b == 1  no such figure
+    done in DURATION, but a condition does not hold
+    ");
+}
+
+#[test]
 fn nothing_that_a_program_started_outlives_its_step() {
     let line = "sleep 4321 & echo '{\"a\": 1}' > {out}/report.json";
     let test = Test::new().file("a.rgm", &program(line, ", shell = true"));
@@ -340,7 +367,7 @@ const DWELL: &str = "sleep $DWELL; sleep $DWELL; echo '{\"a\": 1}' > {out}/repor
 #[test]
 fn sigkill_leaves_no_process_behind_and_the_next_run_repeats_the_step() {
     let test = Test::new().file("a.rgm", &program(DWELL, ", shell = true"));
-    let mut run = test.command("run a.rgm").env("DWELL", "4322").spawn().unwrap();
+    let mut run = test.command("run a.rgm").env("DWELL", "4322").stderr(Stdio::null()).spawn().unwrap();
     eventually("the program", || !processes("sleep 4322").is_empty());
     run.kill().unwrap();
     run.wait().unwrap();
@@ -355,9 +382,59 @@ fn sigkill_leaves_no_process_behind_and_the_next_run_repeats_the_step() {
 #[test]
 fn ctrl_c_asks_a_program_to_end() {
     let test = Test::new().file("a.rgm", &program(DWELL, ", shell = true"));
-    let mut run = test.command("run a.rgm").env("DWELL", "4323").spawn().unwrap();
+    let mut run = test.command("run a.rgm").env("DWELL", "4323").stderr(Stdio::null()).spawn().unwrap();
     eventually("the program", || !processes("sleep 4323").is_empty());
     assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
     assert_eq!(run.wait().unwrap().code(), Some(130));
     assert_eq!(processes("4323"), Vec::<u32>::new());
+}
+
+/// What the library asks of TRL, shown by a stand-in that hands the model back and says what it was asked and given.
+#[test]
+fn trl_is_asked_for_what_the_recipe_says() {
+    let trl = "#!/bin/sh\nfor word; do echo \"<$word>\"; done\ncat data/train.jsonl\ncp -r $3/. $7\ntouch $7/training_args.bin\n";
+    let recipe = r#"
+raw   = init(tokenizer(documents(problems(rows = 9 rows)), vocab = 270), hidden = 16, layers = 2)
+chats = dataset("chats.jsonl", kind = "chat")
+tuned = trl.sft(raw, chats, budget = 2 epochs, max_length = 64 tokens, options = ["--run_name", "it's mine"])
+output tuned
+"#;
+    let chat = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}\n";
+    let test = Test::new().file("a.rgm", recipe).file("chats.jsonl", chat).file("bin/trl", trl);
+    fs::set_permissions(test.path("bin/trl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", test.path("bin").display(), std::env::var("PATH").unwrap());
+    let run = test.command("run a.rgm --json").env("PATH", path).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+    let log = fs::read_dir(test.path(".regimen/logs")).unwrap().next().unwrap().unwrap().path();
+    let said = fs::read_to_string(log).unwrap();
+    let asked: Vec<String> = said.lines().skip(1).map(|it| steady(&it.replace(['<', '>'], ""))).collect();
+    insta::assert_snapshot!(asked.join("\n"), @r#"
+    sft
+    --model_name_or_path
+    OBJECT
+    --dataset_name
+    data
+    --output_dir
+    SCRATCH
+    --num_train_epochs
+    2
+    --per_device_train_batch_size
+    8
+    --learning_rate
+    0.00002
+    --max_length
+    64
+    --seed
+    0
+    --report_to
+    none
+    --save_strategy
+    no
+    --run_name
+    it's mine
+    {"messages":[{"role":"user","content":"hi"}]}
+    "#);
+    let shown = test.done("show tuned.tuned").stdout;
+    let (_, files) = shown.split_once("\nfiles\n").unwrap();
+    assert!(files.contains("model.safetensors") && !files.contains("training_args.bin"), "{files}");
 }

@@ -164,6 +164,8 @@ pub fn steady(text: &str) -> String {
         let key = word.rsplit_once('/').and_then(|(_, name)| name.strip_suffix(".log")).filter(|it| it.len() == 64);
         match key {
             _ if is_run => "RUN".to_owned(),
+            _ if word.contains("/objects/") => "OBJECT".to_owned(),
+            _ if word.contains("/scratch/") => "SCRATCH".to_owned(),
             _ if digits(&[4, 2, 2], word, '-') => "DAY".to_owned(),
             _ if digits(&[2, 2, 2], word, ':') => "TIME".to_owned(),
             Some(key) => word.replace(key, "KEY"),

@@ -48,7 +48,9 @@ pub fn line(event: &Event) -> Option<String> {
             let figures: Vec<String> =
                 figures.iter().map(|(name, value)| format!("{name} = {}", format::figure(*value))).collect();
             let word = if *passed { "holds" } else { "FAILED" };
-            entry(word, &format!("require {text}"), &figures.join(", "))
+            // Only the report of a program may lack a figure.
+            let figures = if figures.is_empty() { "no such figure".to_owned() } else { figures.join(", ") };
+            entry(word, &format!("require {text}"), &figures)
         }
         Event::Note { text } => format!("note: {text}"),
         Event::Finished { status, seconds, .. } => {

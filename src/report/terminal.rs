@@ -251,6 +251,8 @@ mod tests {
           90 %    base              36 of 40 steps, loss 2.3125
           done    base              3 min 10 s, 2.6 MiB, loss 1.5000
           FAILED  zero              row 3 holds no answer
+                  the last figures are loss 2.5000
+                  its log is logs/a.log
           skip    dev1              zero failed
           made    test
           FAILED  require scores[r1].pass1 >= 0.85  scores[r1].pass1 = 0.7340

@@ -80,7 +80,7 @@ pub fn json(lineage: &Lineage<'_>, record: &Record) -> Value {
 #[must_use]
 pub fn row(lineage: &Lineage<'_>, record: &Record, number: usize) -> Option<String> {
     let mut line = nth(&lineage.folder(&record.output).join("rows.jsonl"), number)?;
-    let mut text = format!("{} row {number}: {}\n", headline(lineage, record), excerpt(&line));
+    let mut text = format!("row {number} of {}: {}\n", named(record), excerpt(&line));
     text.push_str(&origin(lineage, &line));
     let (mut record, mut number) = (record, number);
     // Steps that hand on all they get make equal objects, so that records alone could lead in a circle.
@@ -89,8 +89,8 @@ pub fn row(lineage: &Lineage<'_>, record: &Record, number: usize) -> Option<Stri
         && let Some(maker) = lineage.maker(&source.digest)
         && seen.insert(maker.key)
     {
-        let word = if found.same { "" } else { ", another row of the same question" };
-        text.push_str(&format!("from {}: row {} of {}{word}\n", source.name, found.number, headline(lineage, maker)));
+        let word = if found.same { "" } else { ", which asks the same" };
+        text.push_str(&format!("from {}: row {} of {}{word}\n", source.name, found.number, named(maker)));
         (record, number, line) = (maker, found.number, found.line);
         if !found.same {
             text.push_str(&origin(lineage, &line));
@@ -104,19 +104,22 @@ pub fn row(lineage: &Lineage<'_>, record: &Record, number: usize) -> Option<Stri
 struct Found {
     number: usize,
     line: String,
-    /// Whether it is the very row, and not only one that asks the same.
+    /// Whether it says all the same, and not only asks the same.
     same: bool,
 }
 
-/// The row of an input that a row was: the same line, or else the first that asks the same question.
+/// The row of an input that a row was: one that says the same, or else the first that asks the same question.
 fn before(lineage: &Lineage<'_>, record: &Record, line: &str) -> Option<(Source, Found)> {
-    let question = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("question").cloned();
-    let asked = question(line);
+    let value = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let question = |line: &str| value(line)?.get("question").cloned();
+    let (wanted, asked) = (value(line), question(line));
     let artifacts = || lineage.sources(record).into_iter().filter(|it| it.kind == SourceKind::Artifact);
     let search = |same: bool| {
         artifacts().find_map(|source| {
             let rows = lines(&lineage.folder(&source.digest).join("rows.jsonl"));
-            let matches = |it: &(usize, String)| if same { it.1 == line } else { question(&it.1) == asked };
+            // The same values may be written in another way.
+            let is_same = |it: &str| it == line || (wanted.is_some() && value(it) == wanted);
+            let matches = |it: &(usize, String)| if same { is_same(&it.1) } else { question(&it.1) == asked };
             let (number, line) = rows.into_iter().find(matches)?;
             Some((source, Found { number, line, same }))
         })
@@ -132,7 +135,7 @@ fn origin(lineage: &Lineage<'_>, line: &str) -> String {
     if let Some(model) = row.get("model").and_then(Value::as_str) {
         let digest = model.parse::<Digest>().ok();
         let maker = digest.and_then(|it| lineage.maker(&it));
-        fact("model", maker.map_or_else(|| model.to_owned(), |maker| headline(lineage, maker)));
+        fact("model", maker.map_or_else(|| model.to_owned(), named));
     }
     for name in ["prompt_digest", "seed", "draw"] {
         if let Some(value) = row.get(name).filter(|it| !it.is_null()) {
@@ -166,11 +169,15 @@ fn line_of(path: &Path, number: usize) -> Option<usize> {
     lines.filter(|(_, line)| !line.trim().is_empty()).nth(number.checked_sub(1)?).map(|(at, _)| at)
 }
 
-/// `soup (merge.linear) 3f2a9c..., 800 rows`.
-#[must_use]
-pub fn headline(lineage: &Lineage<'_>, record: &Record) -> String {
+/// `few (take) 3f2a9c01b7de`.
+fn named(record: &Record) -> String {
+    format!("{} ({}) {}", record.address, record.stage, record.output.short())
+}
+
+/// `few (take) 3f2a9c01b7de, 800 rows`.
+fn headline(lineage: &Lineage<'_>, record: &Record) -> String {
     let rows = lineage.rows(&record.output).map(|rows| format!(", {}", format::counted(rows as usize, "row")));
-    format!("{} ({}) {}{}", record.address, record.stage, record.output.short(), rows.unwrap_or_default())
+    format!("{}{}", named(record), rows.unwrap_or_default())
 }
 
 /// A source in words.

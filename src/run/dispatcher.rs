@@ -207,6 +207,7 @@ impl<'a> Dispatcher<'a> {
                 seconds: self.seconds.get(id.0).copied().flatten(),
                 files: job.files.clone(),
             })?;
+            self.figures.remove(&id);
             self.board.start(id);
             let sender = sender.clone();
             tokio::task::spawn_blocking(move || {

@@ -11,6 +11,7 @@ mod expressions;
 mod items;
 mod operators;
 mod order;
+mod ports;
 mod schedules;
 mod scope;
 mod steps;

@@ -187,7 +187,7 @@ mod tests {
         let amount = json!({"value": 20_000.0, "unit": "rows"});
         let values = json!([1, 1e-5, 0.5, true, "a b", amount, [1, 2]]);
         let found: Vec<String> = values.as_array().unwrap().iter().map(|it| texts(it).join("|")).collect();
-        assert_eq!(found, ["1", "1e-5", "0.5", "true", "a b", "20000", "1|2"]);
+        assert_eq!(found, ["1", "0.00001", "0.5", "true", "a b", "20000", "1|2"]);
     }
 
     #[test]

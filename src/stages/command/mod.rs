@@ -57,6 +57,9 @@ fn take<T: DeserializeOwned>(arguments: &mut Map<String, Value>, name: &str) -> 
 
 fn run(context: &Context) -> Result<(), StageError> {
     let arguments = Arguments::read(context)?;
+    if let Some((port, file)) = context.files.iter().find(|(_, file)| !file.exists()) {
+        return Err(StageError::Data(format!("the file of the port `{port}` is gone: {}", file.display())));
+    }
     let values = Values::new(context, &arguments.ports, &arguments.line, &arguments.env)?;
     let words = if arguments.shell {
         vec!["/bin/sh".to_owned(), "-c".to_owned(), line::quoted(&arguments.line, &values)]
