@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use regimen::model::{AdamW, AdamWSettings, Config, Gradients, ModelError, Packed, PartLoss, Transformer, gradients};
 use serde_json::Value;
 
-const FIXTURES: [&str; 4] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"];
+const FIXTURES: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
 
 /// One tiny model, and what it computes.
 struct Fixture {
@@ -162,7 +162,7 @@ fn every_gradient_is_that_of_transformers() {
 
 #[test]
 fn experts_are_chosen_as_transformers_chooses_them() {
-    for name in ["dsv3_group", "dsv3_noqlora", "dsv3_yarn"] {
+    for name in ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "qwen3_moe"] {
         let fixture = Fixture::open(name);
         let sequences = fixture.sequences("input_ids");
         let loads = |ids: &[u32]| fixture.model.forward(&Packed::new([ids]), &[0]).unwrap().loads;
@@ -283,7 +283,7 @@ fn gradients_have_the_same_bits_whatever_the_number_of_threads() {
 
 #[test]
 fn gradients_are_those_of_candle_without_the_sink() {
-    for name in ["dsv3_group", "llama"] {
+    for name in ["dsv3_group", "llama", "qwen2", "qwen3_moe"] {
         let fixture = Fixture::open(name);
         let batch = packed(&fixture.sequences("input_ids"));
         let (rows, targets) = next_tokens(&batch);

@@ -6,7 +6,7 @@ use regimen::model::bench::{BenchSettings, Mode, bench};
 use regimen::model::{Sampling, commands};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-const MODELS: [&str; 4] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"];
+const MODELS: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)

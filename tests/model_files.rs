@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use regimen::model::{Config, Rope, Scaling, SpecialTokens, Transformer};
 use serde_json::{Value, json};
 
+const FIXTURES: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
@@ -55,7 +57,7 @@ fn only(bytes: &[u8], keep: impl Fn(&str) -> bool) -> Vec<u8> {
 
 #[test]
 fn both_spellings_of_a_configuration_mean_the_same() {
-    for name in ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"] {
+    for name in FIXTURES {
         let new = Config::read(&fixture(name)).unwrap();
         let hub = Config::read(&fixture(name).join("config_hub.json")).unwrap();
         assert_eq!(new, hub, "{name}");
@@ -138,7 +140,7 @@ fn what_is_not_computed_is_refused_by_name() {
 
 #[test]
 fn a_saved_model_comes_back_bit_for_bit() {
-    for name in ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"] {
+    for name in FIXTURES {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let model = Transformer::load(&fixture(name)).unwrap();
         model.save(first.path()).unwrap();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, Var};
 use regimen::base::rng::Stream;
-use regimen::model::Router;
 use regimen::model::ops::{self, Angles, AttentionLayout, Piece, reference};
+use regimen::model::{Router, Scoring};
 
 fn random(name: &str, shape: &[usize]) -> Var {
     let stream = Stream::new(11, name);
@@ -99,7 +99,8 @@ fn route_and_experts() {
         [(8, 2, 1, 1, true), (8, 3, 4, 2, true), (12, 4, 2, 1, false), (4, 1, 1, 1, true), (16, 2, 1, 1, false)];
     for (experts, chosen, groups, kept_groups, normalise) in cases {
         for rows in [1, 6, 90] {
-            let router = Router { experts, chosen, groups, kept_groups, normalise, scale: 2.5 };
+            let router =
+                Router { scoring: Scoring::Sigmoid, experts, chosen, groups, kept_groups, normalise, scale: 2.5 };
             let what = format!("{rows} rows, {router:?}");
             let logits = random("logits", &[rows, experts]);
             let bias: Vec<f32> = random("bias", &[experts]).to_vec1::<f32>().unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use regimen::base::rng::Stream;
 use regimen::model::{Completion, Packed, Prompt, Sampler, Sampling, Transformer};
 
-const MODELS: [&str; 4] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"];
+const MODELS: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use super::config::Config;
+use super::config::{Attending, Config};
 use super::ops::{self, Angles, AttentionLayout, Piece};
 use super::router::Router;
 use super::transformer::Transformer;
-use super::weights::{AttentionPlan, FeedForwardPlan, LayerPlan, QueryPlan};
+use super::weights::{AttentionPlan, FeedForwardPlan, LayerPlan, Projection, QueryPlan};
 
 /// What all layers share in one forward pass.
 pub(super) struct Context {
@@ -22,19 +22,12 @@ pub(super) struct Context {
 impl Context {
     pub fn new(config: &Config, lengths: &[usize]) -> Self {
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let (rope, width) = match config {
-            Config::DeepseekV3(config) => (&config.rope, config.qk_rope_head_dim),
-            Config::Llama(config) => (&config.rope, config.head_dim),
-        };
-        let router = match config {
-            Config::DeepseekV3(config) => Some(Router::new(config)),
-            Config::Llama(_) => None,
-        };
+        let (rope, width) = config.turning();
         Self {
             layout: Arc::new(layout(config)),
             angles: Arc::new(Angles::new(&rope.frequencies(width), rope.amplitude(), longest)),
             lengths: lengths.into(),
-            router,
+            router: Router::new(config),
             eps: config.norm_eps(),
         }
     }
@@ -42,8 +35,8 @@ impl Context {
 
 /// Where the heads' queries, keys and values lie among the columns of the projections.
 fn layout(config: &Config) -> AttentionLayout {
-    match config {
-        Config::DeepseekV3(config) => {
+    match config.attending() {
+        Attending::Latent(config) => {
             let (plain, turned, value) = (config.qk_nope_head_dim, config.qk_rope_head_dim, config.v_head_dim);
             let (qk, kv) = (plain + turned, plain + value);
             AttentionLayout {
@@ -58,17 +51,17 @@ fn layout(config: &Config) -> AttentionLayout {
                 scale: config.attention_scale(),
             }
         }
-        Config::Llama(config) => {
-            let width = config.head_dim;
+        Attending::Grouped(shape) => {
+            let width = shape.width;
             AttentionLayout {
-                heads: config.num_attention_heads,
-                kv_heads: config.num_key_value_heads,
+                heads: shape.heads,
+                kv_heads: shape.kv_heads,
                 query: Piece { source: 0, offset: 0, step: width, width },
                 key_plain: Piece { source: 1, offset: 0, step: width, width: 0 },
                 key_turned: Piece { source: 1, offset: 0, step: width, width },
                 value: Piece { source: 2, offset: 0, step: width, width },
                 interleaved: false,
-                scale: config.attention_scale(),
+                scale: shape.scale(),
             }
         }
     }
@@ -111,11 +104,27 @@ fn attention(
             let attended = attend([&query, &linear(&keys_values, *kv_b)?, &latent])?;
             ops::linear_add(&attended, model.variable(*output), residual)
         }
-        AttentionPlan::Grouped { query, key, value, output } => {
-            let attended = attend([&linear(normed, *query)?, &linear(normed, *key)?, &linear(normed, *value)?])?;
+        AttentionPlan::Grouped { inputs, output } => {
+            let [query, key, value] = inputs.map(|input| project(model, input, context.eps, normed));
+            let attended = attend([&query?, &key?, &value?])?;
             ops::linear_add(&attended, model.variable(*output), residual)
         }
     }
+}
+
+/// Queries, keys or values: the projection, its bias, and the norm of each head.
+fn project(model: &Transformer, plan: Projection, eps: f64, x: &Tensor) -> Result<Tensor> {
+    let mut out = ops::linear(x, model.variable(plan.weight))?;
+    if let Some(bias) = plan.bias {
+        out = ops::add_bias(&out, model.variable(bias))?;
+    }
+    if let Some(norm) = plan.norm {
+        let (norm, shape) = (model.variable(norm), out.shape().clone());
+        let width = norm.elem_count();
+        let heads = out.reshape((shape.elem_count() / width, width))?;
+        out = ops::rms_norm(&heads, norm, 0, eps)?.reshape(shape)?;
+    }
+    Ok(out)
 }
 
 fn feed_forward(
@@ -127,12 +136,13 @@ fn feed_forward(
 ) -> Result<Tensor> {
     match plan {
         FeedForwardPlan::Dense { gate_up, down } => ops::mlp(x, model.variable(*gate_up), model.variable(*down)),
-        FeedForwardPlan::Sparse { sparse, gate, experts, shared } => {
+        FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
             let Some(router) = &context.router else {
                 candle_core::bail!("a sparse layer in a model without a router");
             };
             let logits = ops::linear(x, model.variable(*gate))?;
-            let (choice, weights) = ops::route(&logits, router, &model.router_biases()[*sparse])?;
+            let bias = bias.map_or(&[][..], |bias| &model.router_biases()[bias]);
+            let (choice, weights) = ops::route(&logits, router, bias)?;
             loads.push(choice.loads());
             let routed = ops::experts(x, &weights, model.variable(*experts), &choice)?;
             match shared {

@@ -1,4 +1,4 @@
-//! The model floor: DeepSeek-V3 and Llama on Candle, trained and sampled on the CPU.
+//! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU.
 
 mod average;
 pub mod bench;
@@ -21,13 +21,13 @@ mod transformer;
 mod weights;
 
 pub use average::average;
-pub use config::{Config, DeepseekConfig, LlamaConfig, Rope, Scaling, SpecialTokens};
+pub use config::{Config, DeepseekConfig, LlamaConfig, Qwen2Config, Qwen3MoeConfig, Rope, Scaling, SpecialTokens};
 pub use error::ModelError;
 pub use gradients::{Gradients, PartLoss, gradients};
 pub use optimizer::{AdamW, AdamWSettings, Moments};
 pub use packed::Packed;
 pub use prepare::prepare;
-pub use router::Router;
+pub use router::{Router, Scoring};
 pub use sampler::{Completion, Prompt, Sampler, Sampling};
 pub use transformer::{Forward, LogProbs, Transformer};
 pub use weights::{HubTensor, Plan, Variable, Weight};

@@ -38,13 +38,13 @@ pub struct LogProbs {
 }
 
 impl Transformer {
-    /// A fresh model: normal weights, norms of one, router biases of zero. A tensor's numbers depend on the seed and on
+    /// A fresh model: normal weights, norms of one, biases of zero. A tensor's numbers depend on the seed and on
     /// its name only.
     pub fn init(config: Config, seed: u64) -> Result<Self, ModelError> {
         let plan = Plan::new(&config);
         let range = config.initializer_range();
         let fill = |variable: &super::weights::Variable| {
-            let mut values = vec![1.0; variable.len()];
+            let mut values = vec![if variable.is_bias() { 0.0 } else { 1.0 }; variable.len()];
             if variable.is_matrix() {
                 for tensor in &variable.tensors {
                     let stream = Stream::new(seed, &tensor.name);
@@ -108,6 +108,7 @@ impl Transformer {
 
     /// Copies one tensor by its name on the hub.
     pub fn weight(&self, name: &str) -> Result<Weight, ModelError> {
+        let name = self.plan.copies.iter().find(|(copy, _)| copy == name).map_or(name, |(_, of)| of);
         if let Some(at) = self.plan.biases.iter().position(|bias| bias.name == name) {
             return Ok(Weight { shape: self.plan.biases[at].shape.clone(), values: self.biases[at].clone() });
         }
