@@ -50,6 +50,15 @@ fn linear() {
 }
 
 #[test]
+fn add_bias() {
+    for [rows, width] in [[1, 1], [3, 7], [65, 33]] {
+        let (x, bias) = (random("x", &[rows, width]), random("bias", &[width]));
+        let plain = || reference::add_bias(&x, &bias);
+        same(&format!("{rows} x {width}"), &[&x, &bias], &|| ops::add_bias(&x, &bias), &plain);
+    }
+}
+
+#[test]
 fn rms_norm() {
     for [rows, columns, offset, width] in [[1, 8, 0, 8], [5, 24, 0, 16], [7, 30, 11, 19], [64, 256, 0, 256]] {
         let (x, w) = (random("x", &[rows, columns]), random("w", &[width]));

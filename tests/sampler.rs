@@ -74,6 +74,25 @@ fn a_row_depends_neither_on_threads_nor_on_the_rows_beside_it() {
     }
 }
 
+#[test]
+fn completions_are_the_same_in_batches_of_1_7_and_64() {
+    for name in MODELS {
+        let sampler = Sampler::new(&load(name)).unwrap();
+        let settings = Sampling { stop: (0..6).collect(), ..sampling(0.9, 24) };
+        let prompt = |at: u32| Prompt {
+            ids: (0..1 + at % 9).map(|it| 7 + 3 * at + it).collect(),
+            row: u64::from(at),
+            copies: 1,
+        };
+        let prompts: Vec<Prompt> = (0..64).map(prompt).collect();
+        let whole = bits(&sampler.generate(&pool(2), &prompts, &settings));
+        for size in [1, 7] {
+            let parts = prompts.chunks(size).flat_map(|some| sampler.generate(&pool(2), some, &settings));
+            assert_eq!(bits(&parts.collect::<Vec<_>>()), whole, "{name} in batches of {size}");
+        }
+    }
+}
+
 /// The log-probabilities of a completion by the training forward pass, where other sequences lie around it.
 fn trained_log_probs(model: &Transformer, prompt: &[u32], completion: &Completion, temperature: f32) -> Vec<f32> {
     let whole = [prompt, &completion.ids].concat();

@@ -2,13 +2,42 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::config::{Attending, Config};
-use super::ops::{self, Angles, AttentionLayout, Piece};
+use super::ops::{self, Angles, AttentionLayout, Choice, Piece};
 use super::router::Router;
-use super::transformer::Transformer;
 use super::weights::{AttentionPlan, FeedForwardPlan, LayerPlan, Projection, QueryPlan};
+
+/// The weights as the layers see them.
+#[derive(Clone)]
+pub(super) struct Tensors {
+    /// In the order of the plan.
+    pub variables: Vec<Tensor>,
+    /// The routers' biases.
+    pub biases: Vec<Vec<f32>>,
+}
+
+/// What is noted down on the way through the layers.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// How many tokens each expert saw, for each sparse layer.
+    pub loads: Vec<Vec<u64>>,
+    /// The choice and the weights of each router, if they are asked for.
+    pub routes: Option<Vec<(Choice, Tensor)>>,
+}
+
+impl Tensors {
+    pub fn variable(&self, at: usize) -> &Tensor {
+        debug_assert_eq!(self.variables[at].dtype(), DType::F32);
+        &self.variables[at]
+    }
+
+    /// The same numbers, through which no gradient flows: what is computed of them is not kept.
+    pub fn detached(&self) -> Self {
+        Self { variables: self.variables.iter().map(Tensor::detach).collect(), biases: self.biases.clone() }
+    }
+}
 
 /// What all layers share in one forward pass.
 pub(super) struct Context {
@@ -67,22 +96,37 @@ fn layout(config: &Config) -> AttentionLayout {
     }
 }
 
-/// The residual stream after a layer; a sparse layer adds the load of its experts to `loads`.
+/// The residual stream after a layer.
 pub(super) fn layer(
-    model: &Transformer,
+    model: &Tensors,
     plan: &LayerPlan,
     context: &Context,
     x: &Tensor,
-    loads: &mut Vec<Vec<u64>>,
+    notes: &mut Notes,
 ) -> Result<Tensor> {
+    feed_forward_half(model, plan, context, &attention_half(model, plan, context, x)?, notes)
+}
+
+/// The residual stream after a layer's attention.
+pub(super) fn attention_half(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
     let normed = ops::rms_norm(x, model.variable(plan.input_norm), 0, context.eps)?;
-    let x = attention(model, &plan.attention, context, &normed, x)?;
-    let normed = ops::rms_norm(&x, model.variable(plan.post_norm), 0, context.eps)?;
-    x.add(&feed_forward(model, &plan.feed_forward, context, &normed, loads)?)
+    attention(model, &plan.attention, context, &normed, x)
+}
+
+/// The residual stream after a layer's feed-forward network, from that after its attention.
+pub(super) fn feed_forward_half(
+    model: &Tensors,
+    plan: &LayerPlan,
+    context: &Context,
+    x: &Tensor,
+    notes: &mut Notes,
+) -> Result<Tensor> {
+    let normed = ops::rms_norm(x, model.variable(plan.post_norm), 0, context.eps)?;
+    x.add(&feed_forward(model, &plan.feed_forward, context, &normed, notes)?)
 }
 
 fn attention(
-    model: &Transformer,
+    model: &Tensors,
     plan: &AttentionPlan,
     context: &Context,
     normed: &Tensor,
@@ -113,7 +157,7 @@ fn attention(
 }
 
 /// Queries, keys or values: the projection, its bias, and the norm of each head.
-fn project(model: &Transformer, plan: Projection, eps: f64, x: &Tensor) -> Result<Tensor> {
+fn project(model: &Tensors, plan: Projection, eps: f64, x: &Tensor) -> Result<Tensor> {
     let mut out = ops::linear(x, model.variable(plan.weight))?;
     if let Some(bias) = plan.bias {
         out = ops::add_bias(&out, model.variable(bias))?;
@@ -128,11 +172,11 @@ fn project(model: &Transformer, plan: Projection, eps: f64, x: &Tensor) -> Resul
 }
 
 fn feed_forward(
-    model: &Transformer,
+    model: &Tensors,
     plan: &FeedForwardPlan,
     context: &Context,
     x: &Tensor,
-    loads: &mut Vec<Vec<u64>>,
+    notes: &mut Notes,
 ) -> Result<Tensor> {
     match plan {
         FeedForwardPlan::Dense { gate_up, down } => ops::mlp(x, model.variable(*gate_up), model.variable(*down)),
@@ -141,10 +185,13 @@ fn feed_forward(
                 candle_core::bail!("a sparse layer in a model without a router");
             };
             let logits = ops::linear(x, model.variable(*gate))?;
-            let bias = bias.map_or(&[][..], |bias| &model.router_biases()[bias]);
+            let bias = bias.map_or(&[][..], |bias| &model.biases[bias]);
             let (choice, weights) = ops::route(&logits, router, bias)?;
-            loads.push(choice.loads());
+            notes.loads.push(choice.loads());
             let routed = ops::experts(x, &weights, model.variable(*experts), &choice)?;
+            if let Some(routes) = &mut notes.routes {
+                routes.push((choice, weights));
+            }
             match shared {
                 None => Ok(routed),
                 Some((gate_up, down)) => routed.add(&ops::mlp(x, model.variable(*gate_up), model.variable(*down))?),

@@ -1,13 +1,16 @@
 //! The model: its weights, and what they compute of a packed batch.
 
-use candle_core::{DType, Device, Tensor, Var};
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
 
 use super::config::Config;
 use super::error::ModelError;
-use super::layers::{self, Context};
+use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::packed::Packed;
-use super::weights::{Plan, Weight};
+use super::recompute::Layers;
+use super::weights::{LayerPlan, Plan, Weight};
 use crate::base::rng::Stream;
 
 /// A language model with trainable weights.
@@ -17,6 +20,8 @@ pub struct Transformer {
     variables: Vec<(String, Var)>,
     /// The routers' biases, one list for each sparse layer: moved by the load of the experts, not by gradients.
     biases: Vec<Vec<f32>>,
+    /// Whether the backward pass computes the activations of layers again instead of keeping them.
+    recompute: bool,
 }
 
 /// What a forward pass gives.
@@ -35,6 +40,22 @@ pub struct LogProbs {
     pub entropy: Vec<f32>,
     /// How many tokens each expert saw, for each sparse layer.
     pub loads: Vec<Vec<u64>>,
+}
+
+/// What the layers computed on the way.
+pub struct Trace {
+    /// The residual stream, `[rows, width]`: the embedding, then the stream after each layer, the last of them normed (as
+    /// transformers gives them).
+    pub hidden: Vec<Tensor>,
+    /// For each sparse layer the chosen experts and their weights, `[rows, experts per token]`.
+    pub routes: Vec<(ops::Choice, Tensor)>,
+}
+
+/// One way through the layers.
+pub(super) struct Pass {
+    tensors: Arc<Tensors>,
+    recompute: Option<Layers>,
+    pub notes: Notes,
 }
 
 impl Transformer {
@@ -72,7 +93,7 @@ impl Transformer {
             Ok((variable.name.clone(), var))
         });
         let variables = variables.collect::<Result<_, candle_core::Error>>()?;
-        Ok(Self { config, plan, variables, biases })
+        Ok(Self { config, plan, variables, biases, recompute: false })
     }
 
     /// A model of its own with the same weights: training one leaves the other as it is.
@@ -106,6 +127,12 @@ impl Transformer {
         &self.biases
     }
 
+    /// Whether a training step keeps only what each layer reads and computes its activations again in the backward
+    /// pass: less memory, more work, the same bits. Gradients are then taken by [`super::gradients`] only.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+    }
+
     /// Copies one tensor by its name on the hub.
     pub fn weight(&self, name: &str) -> Result<Weight, ModelError> {
         let name = self.plan.copies.iter().find(|(copy, _)| copy == name).map_or(name, |(_, of)| of);
@@ -120,9 +147,29 @@ impl Transformer {
 
     /// The logits of chosen rows of the batch; rows count through all sequences.
     pub fn forward(&self, packed: &Packed, rows: &[u32]) -> Result<Forward, ModelError> {
-        let (hidden, loads) = self.hidden(packed, rows)?;
+        packed.check(self.config.vocab_size(), rows)?;
+        let mut pass = self.pass();
+        let hidden = self.chosen(&pass.read(self, packed)?, packed, rows)?;
         let logits = ops::linear(&hidden, self.variable(self.plan.head))?;
-        Ok(Forward { logits, loads })
+        Ok(Forward { logits, loads: pass.notes.loads })
+    }
+
+    /// What the layers computed of a batch on the way: for comparing with other programs.
+    pub fn trace(&self, packed: &Packed) -> Result<Trace, ModelError> {
+        packed.check(self.config.vocab_size(), &[0])?;
+        let mut pass = self.pass();
+        pass.notes.routes = Some(Vec::new());
+        let mut hidden = vec![ops::select_rows(self.variable(self.plan.embedding), &packed.ids)?];
+        let context = Arc::new(Context::new(&self.config, &packed.lengths));
+        let mut x = hidden[0].clone();
+        for layer in &self.plan.layers {
+            x = pass.layer(layer, &context, &x)?;
+            hidden.push(x.clone());
+        }
+        if let Some(last) = hidden.last_mut() {
+            *last = self.norm(&x)?;
+        }
+        Ok(Trace { hidden, routes: pass.notes.routes.unwrap_or_default() })
     }
 
     /// The log-probability of `targets[i]` at `rows[i]`. The output head is computed on those rows only.
@@ -138,21 +185,15 @@ impl Transformer {
         targets: &[u32],
         temperature: f32,
     ) -> Result<LogProbs, ModelError> {
-        if targets.len() != rows.len() {
-            let text = format!("expected as many targets as rows, {}, found {}", rows.len(), targets.len());
-            return Err(ModelError::Batch(text));
-        }
-        if let Some(id) = targets.iter().find(|id| **id as usize >= self.config.vocab_size()) {
-            let vocab = self.config.vocab_size();
-            return Err(ModelError::Batch(format!("expected targets below the vocabulary's size {vocab}, found {id}")));
-        }
-        let (mut hidden, loads) = self.hidden(packed, rows)?;
+        self.check_targets(packed, rows, targets)?;
+        let mut pass = self.pass();
+        let mut hidden = self.chosen(&pass.read(self, packed)?, packed, rows)?;
         if temperature != 1.0 {
             // The head is linear, so that dividing what it reads divides the logits.
             hidden = (hidden / f64::from(temperature))?;
         }
         let (log_probs, entropy) = ops::log_prob(&hidden, self.variable(self.plan.head), targets)?;
-        Ok(LogProbs { log_probs, entropy, loads })
+        Ok(LogProbs { log_probs, entropy, loads: pass.notes.loads })
     }
 
     /// Moves the routers' biases towards an even load: up for experts that saw less than the mean, down for those that
@@ -172,25 +213,57 @@ impl Transformer {
         }
     }
 
+    pub(super) fn check_targets(&self, packed: &Packed, rows: &[u32], targets: &[u32]) -> Result<(), ModelError> {
+        if targets.len() != rows.len() {
+            let text = format!("expected as many targets as rows, {}, found {}", rows.len(), targets.len());
+            return Err(ModelError::Batch(text));
+        }
+        let vocab = self.config.vocab_size();
+        if let Some(id) = targets.iter().find(|id| **id as usize >= vocab) {
+            return Err(ModelError::Batch(format!("expected targets below the vocabulary's size {vocab}, found {id}")));
+        }
+        packed.check(vocab, rows)
+    }
+
+    pub(super) fn pass(&self) -> Pass {
+        let variables = self.variables.iter().map(|(_, var)| var.as_tensor().clone()).collect();
+        let tensors = Arc::new(Tensors { variables, biases: self.biases.clone() });
+        let recompute =
+            self.recompute.then(|| Layers { tensors: Arc::clone(&tensors), detached: Arc::new(tensors.detached()) });
+        Pass { tensors, recompute, notes: Notes::default() }
+    }
+
     /// The normed hidden states of the chosen rows.
-    fn hidden(&self, packed: &Packed, rows: &[u32]) -> Result<(Tensor, Vec<Vec<u64>>), ModelError> {
-        packed.check(self.config.vocab_size(), rows)?;
-        let context = Context::new(&self.config, &packed.lengths);
-        let mut loads = Vec::with_capacity(self.biases.len());
-        let mut hidden = ops::select_rows(self.variable(self.plan.embedding), &packed.ids)?;
-        for layer in &self.plan.layers {
-            hidden = layers::layer(self, layer, &context, &hidden, &mut loads)?;
-        }
+    fn chosen(&self, hidden: &Tensor, packed: &Packed, rows: &[u32]) -> Result<Tensor, ModelError> {
         let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
-        if !every_row {
-            hidden = ops::select_rows(&hidden, rows)?;
-        }
-        let norm = self.variable(self.plan.norm);
-        Ok((ops::rms_norm(&hidden, norm, 0, self.config.norm_eps())?, loads))
+        if every_row { self.norm(hidden) } else { self.norm(&ops::select_rows(hidden, rows)?) }
+    }
+
+    pub(super) fn norm(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(ops::rms_norm(hidden, self.variable(self.plan.norm), 0, self.config.norm_eps())?)
     }
 
     pub(super) fn variable(&self, at: usize) -> &Tensor {
-        debug_assert_eq!(self.variables[at].1.dtype(), DType::F32);
         self.variables[at].1.as_tensor()
+    }
+}
+
+impl Pass {
+    /// The residual stream after the last layer.
+    pub fn read(&mut self, model: &Transformer, packed: &Packed) -> Result<Tensor, ModelError> {
+        let context = Arc::new(Context::new(&model.config, &packed.lengths));
+        let mut hidden = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;
+        for layer in &model.plan.layers {
+            hidden = self.layer(layer, &context, &hidden)?;
+        }
+        Ok(hidden)
+    }
+
+    /// The residual stream after a layer.
+    pub fn layer(&mut self, plan: &Arc<LayerPlan>, context: &Arc<Context>, x: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(match &self.recompute {
+            Some(layers) => layers.layer(plan, context, x, &mut self.notes)?,
+            None => layers::layer(&self.tensors, plan, context, x, &mut self.notes)?,
+        })
     }
 }

@@ -3,6 +3,8 @@
 //! Some variables hold several tensors of the hub end to end (the gate and up projections of a layer; all its experts),
 //! so that one kernel sees them at once. Each of the hub's tensors is one range of a variable.
 
+use std::sync::Arc;
+
 use super::config::{Attending, Config, DeepseekConfig, GroupedHeads};
 
 /// One tensor by the name it has in `model.safetensors`.
@@ -47,7 +49,7 @@ pub struct Plan {
     pub(super) norm: usize,
     /// The output head; the embedding itself if they are tied.
     pub(super) head: usize,
-    pub(super) layers: Vec<LayerPlan>,
+    pub(super) layers: Vec<Arc<LayerPlan>>,
     /// The layers that look farther ahead than to the next token.
     pub(super) ahead: Vec<AheadPlan>,
     /// Tensors that files hold a second time, under names of their own: the copy, and whose it is.
@@ -63,7 +65,7 @@ pub(super) struct AheadPlan {
     pub hidden_norm: usize,
     /// From both, side by side, to the width of the residual stream.
     pub projection: usize,
-    pub layer: LayerPlan,
+    pub layer: Arc<LayerPlan>,
     /// The norm before the output head.
     pub norm: usize,
 }
@@ -165,7 +167,7 @@ impl Plan {
         plan.embedding = plan.matrix("model.embed_tokens.weight", vocab, hidden);
         for layer in 0..config.num_layers() {
             let planned = plan.layer(config, layer);
-            plan.layers.push(planned);
+            plan.layers.push(Arc::new(planned));
         }
         plan.norm = plan.vector("model.norm.weight", hidden);
         plan.head =
@@ -210,7 +212,7 @@ impl Plan {
             embedding_norm: self.vector(&format!("{prefix}.enorm.weight"), hidden),
             hidden_norm: self.vector(&format!("{prefix}.hnorm.weight"), hidden),
             projection: self.matrix(&format!("{prefix}.eh_proj.weight"), hidden, 2 * hidden),
-            layer: self.layer(config, layer),
+            layer: Arc::new(self.layer(config, layer)),
             norm: self.vector(&format!("{prefix}.shared_head.norm.weight"), hidden),
         }
     }
