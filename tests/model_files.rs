@@ -151,6 +151,23 @@ fn what_is_not_computed_is_refused_by_name() {
     field `mlp_bias`: expected `false`, found `true`
     field `num_key_value_heads`: expected a divisor of `num_attention_heads` 4, found 3
     field `attention_dropout`: expected `0.0`, found `0.1`
+    field `final_logit_softcapping`: expected a field that this program knows, found `30.0`; take it out if it changes no result
+    field `rope_parameters.factor`: expected a field that this program knows, found `2.0`; take it out if it changes no result
+    field `rope_theta`: expected what `rope_parameters` says, found another number
+    field `rope_scaling`: expected what `rope_parameters` says, found another scaling
+    field `sliding_window`: expected no window, or one of at least `max_position_embeddings` 512, found 128; this program attends to all that went before
+    field `layer_types`: expected `full_attention`, found `sliding_attention`
+    field `attention_bias`: expected `true`, found `false`
+    missing field `num_key_value_heads`
+    field `head_dim`: expected an even number above 0, found 15
+    missing field `norm_topk_prob`
+    field `output_router_logits`: expected `false`, found `true`
+    field `num_local_experts`: expected `num_experts` 4, found 8
+    field `num_experts_per_tok`: expected at most `num_experts` 8, found 9
+    field `mlp_only_layers`: expected layers below `num_hidden_layers` 3, found 3
+    field `mlp_only_layers`: expected a list of whole numbers, found `none`
+    field `decoder_sparse_step`: expected a number above 0, found 0
+    field `shared_expert_intermediate_size`: expected a field that this program knows, found `64`; take it out if it changes no result
     expected an object
     ");
 }

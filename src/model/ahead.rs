@@ -119,7 +119,7 @@ impl Depth {
         let merged = ops::linear(&both, model.variable(plan.projection))?;
         let lengths: Vec<usize> = sequences.iter().map(|piece| piece.length).collect();
         let context = Arc::new(Context::new(model.config(), &lengths));
-        Ok(Some(Self { ahead, hidden: pass.layer(&plan.layer, &context, &merged)?, sequences }))
+        Ok(Some(Self { ahead, hidden: pass.layers(std::slice::from_ref(&plan.layer), &context, &merged)?, sequences }))
     }
 
     /// The log-probabilities of the targets that lie deep enough in their sequence.

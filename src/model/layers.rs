@@ -104,54 +104,46 @@ pub(super) fn layer(
     x: &Tensor,
     notes: &mut Notes,
 ) -> Result<Tensor> {
-    feed_forward_half(model, plan, context, &attention_half(model, plan, context, x)?, notes)
-}
-
-/// The residual stream after a layer's attention.
-pub(super) fn attention_half(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
-    let normed = ops::rms_norm(x, model.variable(plan.input_norm), 0, context.eps)?;
-    attention(model, &plan.attention, context, &normed, x)
-}
-
-/// The residual stream after a layer's feed-forward network, from that after its attention.
-pub(super) fn feed_forward_half(
-    model: &Tensors,
-    plan: &LayerPlan,
-    context: &Context,
-    x: &Tensor,
-    notes: &mut Notes,
-) -> Result<Tensor> {
-    let normed = ops::rms_norm(x, model.variable(plan.post_norm), 0, context.eps)?;
+    let x = add_attention(model, plan, context, x)?;
+    let normed = norm(model, plan.post_norm, context, &x)?;
     x.add(&feed_forward(model, &plan.feed_forward, context, &normed, notes)?)
 }
 
-fn attention(
-    model: &Tensors,
-    plan: &AttentionPlan,
-    context: &Context,
-    normed: &Tensor,
-    residual: &Tensor,
-) -> Result<Tensor> {
+/// The residual stream after a layer's attention.
+pub(super) fn add_attention(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
+    let attended = attended(model, plan, context, x)?;
+    ops::linear_add(&attended, model.variable(plan.attention.output()), x)
+}
+
+/// What the attention of a layer adds to the residual stream.
+pub(super) fn attention(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
+    ops::linear(&attended(model, plan, context, x)?, model.variable(plan.attention.output()))
+}
+
+pub(super) fn norm(model: &Tensors, weight: usize, context: &Context, x: &Tensor) -> Result<Tensor> {
+    ops::rms_norm(x, model.variable(weight), 0, context.eps)
+}
+
+/// What the heads of a layer read.
+fn attended(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
+    let normed = norm(model, plan.input_norm, context, x)?;
     let linear = |x: &Tensor, weight: usize| ops::linear(x, model.variable(weight));
     let attend = |inputs| ops::attention(inputs, &context.layout, &context.angles, &context.lengths);
-    match plan {
-        AttentionPlan::Latent { query, kv_a, kv_a_norm, kv_b, output } => {
+    match &plan.attention {
+        AttentionPlan::Latent { query, kv_a, kv_a_norm, kv_b, .. } => {
             let query = match query {
-                QueryPlan::Whole(weight) => linear(normed, *weight)?,
-                QueryPlan::LowRank { a, norm, b } => {
-                    let latent = ops::rms_norm(&linear(normed, *a)?, model.variable(*norm), 0, context.eps)?;
-                    linear(&latent, *b)?
+                QueryPlan::Whole(weight) => linear(&normed, *weight)?,
+                QueryPlan::LowRank { a, norm: between, b } => {
+                    linear(&norm(model, *between, context, &linear(&normed, *a)?)?, *b)?
                 }
             };
-            let latent = linear(normed, *kv_a)?;
-            let keys_values = ops::rms_norm(&latent, model.variable(*kv_a_norm), 0, context.eps)?;
-            let attended = attend([&query, &linear(&keys_values, *kv_b)?, &latent])?;
-            ops::linear_add(&attended, model.variable(*output), residual)
+            let latent = linear(&normed, *kv_a)?;
+            let keys_values = norm(model, *kv_a_norm, context, &latent)?;
+            attend([&query, &linear(&keys_values, *kv_b)?, &latent])
         }
-        AttentionPlan::Grouped { inputs, output } => {
-            let [query, key, value] = inputs.map(|input| project(model, input, context.eps, normed));
-            let attended = attend([&query?, &key?, &value?])?;
-            ops::linear_add(&attended, model.variable(*output), residual)
+        AttentionPlan::Grouped { inputs, .. } => {
+            let [query, key, value] = inputs.map(|input| project(model, input, context.eps, &normed));
+            attend([&query?, &key?, &value?])
         }
     }
 }
@@ -181,12 +173,8 @@ fn feed_forward(
     match plan {
         FeedForwardPlan::Dense { gate_up, down } => ops::mlp(x, model.variable(*gate_up), model.variable(*down)),
         FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
-            let Some(router) = &context.router else {
-                candle_core::bail!("a sparse layer in a model without a router");
-            };
             let logits = ops::linear(x, model.variable(*gate))?;
-            let bias = bias.map_or(&[][..], |bias| &model.biases[bias]);
-            let (choice, weights) = ops::route(&logits, router, bias)?;
+            let (choice, weights) = route(model, context, *bias, &logits)?;
             notes.loads.push(choice.loads());
             let routed = ops::experts(x, &weights, model.variable(*experts), &choice)?;
             if let Some(routes) = &mut notes.routes {
@@ -198,4 +186,17 @@ fn feed_forward(
             }
         }
     }
+}
+
+/// The experts that a sparse layer chooses, and their weights.
+pub(super) fn route(
+    model: &Tensors,
+    context: &Context,
+    bias: Option<usize>,
+    logits: &Tensor,
+) -> Result<(Choice, Tensor)> {
+    let Some(router) = &context.router else {
+        candle_core::bail!("a sparse layer in a model without a router");
+    };
+    ops::route(logits, router, bias.map_or(&[][..], |bias| &model.biases[bias]))
 }

@@ -1,48 +1,91 @@
-//! Layers that keep only what they read: the backward pass computes their activations again.
+//! Layers that keep only what they read: the backward pass computes their activations again, part by part.
 //!
-//! The memory of a training step then grows by one tensor for each layer, and by the activations of half a layer. The
-//! numbers are those of a step that keeps everything, bit for bit, because the same operations run on the same inputs.
+//! The memory of a training step then grows by one tensor for each layer, and by the activations of a part of one. The
+//! numbers are those of a step that keeps everything, bit for bit: the same operations run on the same inputs, and what
+//! flows back to one tensor from several operations is added in the order in which Candle adds it.
+//!
+//! Candle's graph holds what its operations read until the whole backward pass is done. So the layers are links of a
+//! chain of single numbers in that graph, and hand streams and gradients from one to the next beside it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, Var};
 
 use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::sink;
-use super::weights::LayerPlan;
+use super::weights::{FeedForwardPlan, LayerPlan};
 
-/// What the layers of one pass have in common.
+/// The weights of layers whose activations are computed again.
 #[derive(Clone)]
 pub(super) struct Layers {
     /// The weights whose gradients are wanted.
     pub tensors: Arc<Tensors>,
-    /// The same, without gradients.
+    /// The same, without gradients: what is computed of them is not kept.
     pub detached: Arc<Tensors>,
 }
 
+/// A tensor that is handed over once.
+type Hand = Mutex<Option<Tensor>>;
+
 impl Layers {
-    /// The residual stream after a layer.
-    pub fn layer(
+    /// The residual stream after some layers.
+    pub fn through(
         &self,
-        plan: &Arc<LayerPlan>,
+        plans: &[Arc<LayerPlan>],
         context: &Arc<Context>,
         x: &Tensor,
         notes: &mut Notes,
     ) -> Result<Tensor> {
-        let out = layers::layer(&self.detached, plan, context, &x.detach(), notes)?;
-        let out = ops::read(&out, <[f32]>::to_vec)?;
-        let (layers, plan, context) = (self.clone(), Arc::clone(plan), Arc::clone(context));
-        x.apply_op1(Recomputed { layers, plan, context, out: Mutex::new(Some(out)) })
+        let grad = Arc::new(Hand::default());
+        let mut stream = x.detach();
+        let mut link = x.apply_op1(Entrance { grad: Arc::clone(&grad) })?;
+        for (at, plan) in plans.iter().enumerate() {
+            let out = layers::layer(&self.detached, plan, context, &stream, notes)?;
+            link = link.apply_op1(Recomputed {
+                layers: self.clone(),
+                plan: Arc::clone(plan),
+                context: Arc::clone(context),
+                x: Mutex::new(Some(stream)),
+                grad: Arc::clone(&grad),
+                exit: (at + 1 == plans.len()).then(|| Mutex::new(Some(out.clone()))),
+            })?;
+            stream = out;
+        }
+        Ok(link)
     }
 }
 
+/// The head of the chain: what comes back through it is the gradient of what the first layer reads.
+struct Entrance {
+    grad: Arc<Hand>,
+}
+
+impl CustomOp1 for Entrance {
+    fn name(&self) -> &'static str {
+        "entrance"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(single())
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        take(&self.grad).map(Some)
+    }
+}
+
+/// One layer of the chain.
 struct Recomputed {
     layers: Layers,
     plan: Arc<LayerPlan>,
     context: Arc<Context>,
-    /// What the layer gave, until the forward pass takes it.
-    out: Mutex<Option<Vec<f32>>>,
+    /// What the layer reads.
+    x: Hand,
+    /// The gradient on its way back.
+    grad: Arc<Hand>,
+    /// What the last layer gives: there the stream is in Candle's graph again.
+    exit: Option<Hand>,
 }
 
 impl CustomOp1 for Recomputed {
@@ -50,38 +93,91 @@ impl CustomOp1 for Recomputed {
         "recomputed"
     }
 
-    fn cpu_fwd(&self, _: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        match self.out.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(out) => Ok((CpuStorage::F32(out), layout.shape().clone())),
-            None => candle_core::bail!("recomputed: a second forward pass of one operation"),
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        match &self.exit {
+            Some(out) => {
+                let out = take(out)?;
+                Ok((CpuStorage::F32(ops::read(&out, <[f32]>::to_vec)?), out.shape().clone()))
+            }
+            None => Ok(single()),
         }
     }
 
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         if !sink::is_open() {
             candle_core::bail!("recomputed: the gradients of weights are collected by `gradients` only");
         }
-        let x = x.detach();
-        let (plan, context) = (&*self.plan, &*self.context);
-        // One half after the other, so that only the activations of one exist at a time.
-        let between = layers::attention_half(&self.layers.detached, plan, context, &x)?;
-        let grad = through(&between, grad, |x| {
-            layers::feed_forward_half(&self.layers.tensors, plan, context, x, &mut Notes::default())
-        })?;
-        drop(between);
-        through(&x, &grad, |x| layers::attention_half(&self.layers.tensors, plan, context, x)).map(Some)
+        let grad = if self.exit.is_some() { grad.detach() } else { take(&self.grad)? };
+        let grad = self.backward(take(&self.x)?, grad)?;
+        *self.grad.lock().unwrap_or_else(PoisonError::into_inner) = Some(grad);
+        Tensor::zeros((), candle_core::DType::F32, &Device::Cpu).map(Some)
     }
 }
 
-/// The gradient of what a function reads, given that of what it gives; those of the weights go into the open sink.
-fn through(x: &Tensor, grad: &Tensor, function: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let leaf = Var::from_tensor(x)?;
-    let out = function(leaf.as_tensor())?;
-    let mut store = out.apply_op1(Seed { grad: grad.detach() })?.backward()?;
-    match store.remove(leaf.as_tensor()) {
-        Some(grad) => Ok(grad.detach()),
-        None => candle_core::bail!("recomputed: a layer without a gradient"),
+impl Recomputed {
+    /// The gradient of what the layer reads, given that of what it gives.
+    fn backward(&self, x: Tensor, grad: Tensor) -> Result<Tensor> {
+        let (model, plan, context) = (&*self.layers.tensors, &*self.plan, &*self.context);
+        let between = layers::add_attention(&self.layers.detached, plan, context, &x)?;
+        let normed = layers::norm(&self.layers.detached, plan.post_norm, context, &between)?;
+        let normed_grad = self.feed_forward(normed, &grad)?;
+        let [branch] = back([between], normed_grad, |[x]| layers::norm(model, plan.post_norm, context, x))?;
+        let grad = grad.add(&branch)?;
+        drop(branch);
+        let [branch] = back([x], grad.clone(), |[x]| layers::attention(model, plan, context, x))?;
+        grad.add(&branch)
     }
+
+    /// The gradient of what the feed-forward network reads.
+    fn feed_forward(&self, x: Tensor, grad: &Tensor) -> Result<Tensor> {
+        let (model, context) = (&*self.layers.tensors, &*self.context);
+        let gated = |x: Tensor, gate_up: usize, down: usize| {
+            let [grad] = back([x], grad.clone(), |[x]| ops::mlp(x, model.variable(gate_up), model.variable(down)))?;
+            Ok::<_, candle_core::Error>(grad)
+        };
+        match &self.plan.feed_forward {
+            FeedForwardPlan::Dense { gate_up, down } => gated(x, *gate_up, *down),
+            FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
+                let shared = shared.map(|(gate_up, down)| gated(x.clone(), gate_up, down)).transpose()?;
+                let logits = ops::linear(&x, self.layers.detached.variable(*gate))?;
+                let (choice, weights) = layers::route(model, context, *bias, &logits)?;
+                let [routed, weights_grad] = back([x.clone(), weights], grad.clone(), |[x, weights]| {
+                    ops::experts(x, weights, model.variable(*experts), &choice)
+                })?;
+                let [chosen] = back([x], weights_grad, |[x]| {
+                    let logits = ops::linear(x, model.variable(*gate))?;
+                    Ok(layers::route(model, context, *bias, &logits)?.1)
+                })?;
+                let sum = match shared {
+                    Some(shared) => shared.add(&routed)?,
+                    None => routed,
+                };
+                sum.add(&chosen)
+            }
+        }
+    }
+}
+
+/// The gradients of what a function reads, given that of what it gives; those of weights go into the open sink.
+fn back<const N: usize>(
+    inputs: [Tensor; N],
+    grad: Tensor,
+    function: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
+) -> Result<[Tensor; N]> {
+    let mut leaves = Vec::with_capacity(N);
+    for input in inputs {
+        leaves.push(Var::from_tensor(&input.detach())?);
+    }
+    let out = function(std::array::from_fn(|at| leaves[at].as_tensor()))?;
+    let mut store = out.apply_op1(Seed { grad: grad.detach() })?.backward()?;
+    let mut grads = Vec::with_capacity(N);
+    for leaf in &leaves {
+        match store.remove(leaf.as_tensor()) {
+            Some(grad) => grads.push(grad.detach()),
+            None => candle_core::bail!("recomputed: a part of a layer without a gradient"),
+        }
+    }
+    grads.try_into().map_err(|_| candle_core::Error::Msg("recomputed: a gradient is missing".to_owned()))
 }
 
 /// Where a backward pass begins that is given its first gradient.
@@ -95,10 +191,22 @@ impl CustomOp1 for Seed {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+        Ok(single())
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
         Ok(Some(self.grad.clone()))
+    }
+}
+
+/// A single number that stands for something else.
+fn single() -> (CpuStorage, Shape) {
+    (CpuStorage::F32(vec![0.0]), Shape::from(()))
+}
+
+fn take(hand: &Hand) -> Result<Tensor> {
+    match hand.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(tensor) => Ok(tensor),
+        None => candle_core::bail!("recomputed: a second backward pass through one forward pass"),
     }
 }

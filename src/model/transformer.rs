@@ -163,7 +163,7 @@ impl Transformer {
         let context = Arc::new(Context::new(&self.config, &packed.lengths));
         let mut x = hidden[0].clone();
         for layer in &self.plan.layers {
-            x = pass.layer(layer, &context, &x)?;
+            x = layers::layer(&pass.tensors, layer, &context, &x, &mut pass.notes)?;
             hidden.push(x.clone());
         }
         if let Some(last) = hidden.last_mut() {
@@ -252,18 +252,24 @@ impl Pass {
     /// The residual stream after the last layer.
     pub fn read(&mut self, model: &Transformer, packed: &Packed) -> Result<Tensor, ModelError> {
         let context = Arc::new(Context::new(&model.config, &packed.lengths));
-        let mut hidden = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;
-        for layer in &model.plan.layers {
-            hidden = self.layer(layer, &context, &hidden)?;
-        }
-        Ok(hidden)
+        let hidden = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;
+        self.layers(&model.plan.layers, &context, &hidden)
     }
 
-    /// The residual stream after a layer.
-    pub fn layer(&mut self, plan: &Arc<LayerPlan>, context: &Arc<Context>, x: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(match &self.recompute {
-            Some(layers) => layers.layer(plan, context, x, &mut self.notes)?,
-            None => layers::layer(&self.tensors, plan, context, x, &mut self.notes)?,
-        })
+    /// The residual stream after some layers.
+    pub fn layers(
+        &mut self,
+        plans: &[Arc<LayerPlan>],
+        context: &Arc<Context>,
+        x: &Tensor,
+    ) -> Result<Tensor, ModelError> {
+        if let Some(layers) = &self.recompute {
+            return Ok(layers.through(plans, context, x, &mut self.notes)?);
+        }
+        let mut x = x.clone();
+        for plan in plans {
+            x = layers::layer(&self.tensors, plan, context, &x, &mut self.notes)?;
+        }
+        Ok(x)
     }
 }

@@ -120,6 +120,14 @@ pub(super) enum FeedForwardPlan {
     },
 }
 
+impl AttentionPlan {
+    /// The projection of what the heads read.
+    pub fn output(&self) -> usize {
+        let (Self::Latent { output, .. } | Self::Grouped { output, .. }) = self;
+        *output
+    }
+}
+
 impl Variable {
     /// How many numbers it holds.
     #[must_use]
