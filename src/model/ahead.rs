@@ -40,7 +40,8 @@ impl Transformer {
         self.check_targets(packed, rows, targets)?;
         let mut pass = self.pass();
         // The first depth reads what the output head reads, as the engines that use these layers to draft tokens do.
-        let normed = self.norm(&pass.read(self, packed)?)?;
+        let every: Vec<u32> = (0..packed.ids.len() as u32).collect();
+        let normed = pass.read(self, packed, &every)?;
         let head = self.variable(self.plan().head);
         let (log_probs, entropy) = ops::log_prob(&ops::select_rows(&normed, rows)?, head, targets)?;
         let mut farther = Vec::with_capacity(self.plan().ahead.len());
@@ -119,7 +120,11 @@ impl Depth {
         let merged = ops::linear(&both, model.variable(plan.projection))?;
         let lengths: Vec<usize> = sequences.iter().map(|piece| piece.length).collect();
         let context = Arc::new(Context::new(model.config(), &lengths));
-        Ok(Some(Self { ahead, hidden: pass.layers(std::slice::from_ref(&plan.layer), &context, &merged)?, sequences }))
+        Ok(Some(Self {
+            ahead,
+            hidden: pass.layers(std::slice::from_ref(&plan.layer), &context, &merged, None)?,
+            sequences,
+        }))
     }
 
     /// The log-probabilities of the targets that lie deep enough in their sequence.

@@ -104,28 +104,30 @@ pub(super) fn layer(
     x: &Tensor,
     notes: &mut Notes,
 ) -> Result<Tensor> {
-    let x = add_attention(model, plan, context, x)?;
+    let (_, x) = attended_and_added(model, plan, context, x)?;
     let normed = norm(model, plan.post_norm, context, &x)?;
     x.add(&feed_forward(model, &plan.feed_forward, context, &normed, notes)?)
 }
 
-/// The residual stream after a layer's attention.
-pub(super) fn add_attention(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
+/// What the heads of a layer read, and the residual stream after its attention.
+pub(super) fn attended_and_added(
+    model: &Tensors,
+    plan: &LayerPlan,
+    context: &Context,
+    x: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let attended = attended(model, plan, context, x)?;
-    ops::linear_add(&attended, model.variable(plan.attention.output()), x)
+    let added = ops::linear_add(&attended, model.variable(plan.attention.output()), x)?;
+    Ok((attended, added))
 }
 
-/// What the attention of a layer adds to the residual stream.
-pub(super) fn attention(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
-    ops::linear(&attended(model, plan, context, x)?, model.variable(plan.attention.output()))
-}
-
+/// Rows normed by one of the model's norms.
 pub(super) fn norm(model: &Tensors, weight: usize, context: &Context, x: &Tensor) -> Result<Tensor> {
     ops::rms_norm(x, model.variable(weight), 0, context.eps)
 }
 
 /// What the heads of a layer read.
-fn attended(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
+pub(super) fn attended(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
     let normed = norm(model, plan.input_norm, context, x)?;
     let linear = |x: &Tensor, weight: usize| ops::linear(x, model.variable(weight));
     let attend = |inputs| ops::attention(inputs, &context.layout, &context.angles, &context.lengths);

@@ -25,34 +25,59 @@ pub(super) struct Layers {
     pub detached: Arc<Tensors>,
 }
 
+/// What is made of the stream after the last layer.
+pub(super) struct Finish {
+    /// The rows that are asked for; all without.
+    pub rows: Option<Vec<u32>>,
+    /// The weights of the last norm.
+    pub norm: usize,
+}
+
 /// A tensor that is handed over once.
 type Hand = Mutex<Option<Tensor>>;
 
 impl Layers {
-    /// The residual stream after some layers.
+    /// The residual stream after some layers; or, given what `finish` names, the rows of it that are asked for, normed.
     pub fn through(
         &self,
         plans: &[Arc<LayerPlan>],
         context: &Arc<Context>,
         x: &Tensor,
+        finish: Option<Finish>,
         notes: &mut Notes,
     ) -> Result<Tensor> {
         let grad = Arc::new(Hand::default());
         let mut stream = x.detach();
         let mut link = x.apply_op1(Entrance { grad: Arc::clone(&grad) })?;
+        let chain = |part, x, exit: Option<Tensor>| Link {
+            layers: self.clone(),
+            context: Arc::clone(context),
+            part,
+            x: Mutex::new(Some(x)),
+            grad: Arc::clone(&grad),
+            exit: exit.map(|out| Mutex::new(Some(out))),
+        };
         for (at, plan) in plans.iter().enumerate() {
             let out = layers::layer(&self.detached, plan, context, &stream, notes)?;
-            link = link.apply_op1(Recomputed {
-                layers: self.clone(),
-                plan: Arc::clone(plan),
-                context: Arc::clone(context),
-                x: Mutex::new(Some(stream)),
-                grad: Arc::clone(&grad),
-                exit: (at + 1 == plans.len()).then(|| Mutex::new(Some(out.clone()))),
-            })?;
+            let exit = (finish.is_none() && at + 1 == plans.len()).then(|| out.clone());
+            link = link.apply_op1(chain(Part::Layer(Arc::clone(plan)), stream, exit))?;
             stream = out;
         }
+        if let Some(finish) = finish {
+            let out = finish.apply(&self.detached, context, &stream)?;
+            link = link.apply_op1(chain(Part::Finish(finish), stream, Some(out)))?;
+        }
         Ok(link)
+    }
+}
+
+impl Finish {
+    /// The chosen rows, normed.
+    pub fn apply(&self, model: &Tensors, context: &Context, x: &Tensor) -> Result<Tensor> {
+        match &self.rows {
+            None => layers::norm(model, self.norm, context, x),
+            Some(rows) => layers::norm(model, self.norm, context, &ops::select_rows(x, rows)?),
+        }
     }
 }
 
@@ -75,20 +100,25 @@ impl CustomOp1 for Entrance {
     }
 }
 
-/// One layer of the chain.
-struct Recomputed {
+/// One link of the chain.
+struct Link {
     layers: Layers,
-    plan: Arc<LayerPlan>,
     context: Arc<Context>,
-    /// What the layer reads.
+    part: Part,
+    /// What it reads.
     x: Hand,
     /// The gradient on its way back.
     grad: Arc<Hand>,
-    /// What the last layer gives: there the stream is in Candle's graph again.
+    /// What the last link gives: there the stream is in Candle's graph again.
     exit: Option<Hand>,
 }
 
-impl CustomOp1 for Recomputed {
+enum Part {
+    Layer(Arc<LayerPlan>),
+    Finish(Finish),
+}
+
+impl CustomOp1 for Link {
     fn name(&self) -> &'static str {
         "recomputed"
     }
@@ -108,70 +138,87 @@ impl CustomOp1 for Recomputed {
             candle_core::bail!("recomputed: the gradients of weights are collected by `gradients` only");
         }
         let grad = if self.exit.is_some() { grad.detach() } else { take(&self.grad)? };
-        let grad = self.backward(take(&self.x)?, grad)?;
+        let x = take(&self.x)?;
+        let grad = match &self.part {
+            Part::Layer(plan) => self.layer(plan, x, grad)?,
+            Part::Finish(finish) => {
+                let x = leaf(x)?;
+                let [grad] = back([&x], grad, |[x]| finish.apply(&self.layers.tensors, &self.context, x))?;
+                grad
+            }
+        };
         *self.grad.lock().unwrap_or_else(PoisonError::into_inner) = Some(grad);
         Tensor::zeros((), candle_core::DType::F32, &Device::Cpu).map(Some)
     }
 }
 
-impl Recomputed {
-    /// The gradient of what the layer reads, given that of what it gives.
-    fn backward(&self, x: Tensor, grad: Tensor) -> Result<Tensor> {
-        let (model, plan, context) = (&*self.layers.tensors, &*self.plan, &*self.context);
-        let between = layers::add_attention(&self.layers.detached, plan, context, &x)?;
+impl Link {
+    /// The gradient of what a layer reads, given that of what it gives.
+    fn layer(&self, plan: &LayerPlan, x: Tensor, grad: Tensor) -> Result<Tensor> {
+        let (model, context) = (&*self.layers.tensors, &*self.context);
+        let (attended, between) = layers::attended_and_added(&self.layers.detached, plan, context, &x)?;
         let normed = layers::norm(&self.layers.detached, plan.post_norm, context, &between)?;
-        let normed_grad = self.feed_forward(normed, &grad)?;
-        let [branch] = back([between], normed_grad, |[x]| layers::norm(model, plan.post_norm, context, x))?;
+        let normed_grad = self.feed_forward(&plan.feed_forward, normed, &grad)?;
+        let between = leaf(between)?;
+        let [branch] = back([&between], normed_grad, |[x]| layers::norm(model, plan.post_norm, context, x))?;
+        drop(between);
         let grad = grad.add(&branch)?;
         drop(branch);
-        let [branch] = back([x], grad.clone(), |[x]| layers::attention(model, plan, context, x))?;
+        let attended = leaf(attended)?;
+        let output = model.variable(plan.attention.output());
+        let [attended_grad] = back([&attended], grad.clone(), |[x]| ops::linear(x, output))?;
+        drop(attended);
+        let x = leaf(x)?;
+        let [branch] = back([&x], attended_grad, |[x]| layers::attended(model, plan, context, x))?;
         grad.add(&branch)
     }
 
     /// The gradient of what the feed-forward network reads.
-    fn feed_forward(&self, x: Tensor, grad: &Tensor) -> Result<Tensor> {
+    fn feed_forward(&self, plan: &FeedForwardPlan, x: Tensor, grad: &Tensor) -> Result<Tensor> {
         let (model, context) = (&*self.layers.tensors, &*self.context);
-        let gated = |x: Tensor, gate_up: usize, down: usize| {
-            let [grad] = back([x], grad.clone(), |[x]| ops::mlp(x, model.variable(gate_up), model.variable(down)))?;
+        let x = leaf(x)?;
+        let gated = |gate_up: usize, down: usize| {
+            let [grad] = back([&x], grad.clone(), |[x]| ops::mlp(x, model.variable(gate_up), model.variable(down)))?;
             Ok::<_, candle_core::Error>(grad)
         };
-        match &self.plan.feed_forward {
-            FeedForwardPlan::Dense { gate_up, down } => gated(x, *gate_up, *down),
+        match plan {
+            FeedForwardPlan::Dense { gate_up, down } => gated(*gate_up, *down),
             FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
-                let shared = shared.map(|(gate_up, down)| gated(x.clone(), gate_up, down)).transpose()?;
-                let logits = ops::linear(&x, self.layers.detached.variable(*gate))?;
+                let logits = ops::linear(&x.as_tensor().detach(), self.layers.detached.variable(*gate))?;
                 let (choice, weights) = layers::route(model, context, *bias, &logits)?;
-                let [routed, weights_grad] = back([x.clone(), weights], grad.clone(), |[x, weights]| {
+                let weights = leaf(weights)?;
+                let [routed, weights_grad] = back([&x, &weights], grad.clone(), |[x, weights]| {
                     ops::experts(x, weights, model.variable(*experts), &choice)
                 })?;
-                let [chosen] = back([x], weights_grad, |[x]| {
+                let sum = match shared {
+                    Some((gate_up, down)) => gated(*gate_up, *down)?.add(&routed)?,
+                    None => routed,
+                };
+                let [chosen] = back([&x], weights_grad, |[x]| {
                     let logits = ops::linear(x, model.variable(*gate))?;
                     Ok(layers::route(model, context, *bias, &logits)?.1)
                 })?;
-                let sum = match shared {
-                    Some(shared) => shared.add(&routed)?,
-                    None => routed,
-                };
                 sum.add(&chosen)
             }
         }
     }
 }
 
+/// A tensor whose gradient is wanted.
+fn leaf(x: Tensor) -> Result<Var> {
+    Var::from_tensor(&x.detach())
+}
+
 /// The gradients of what a function reads, given that of what it gives; those of weights go into the open sink.
 fn back<const N: usize>(
-    inputs: [Tensor; N],
+    leaves: [&Var; N],
     grad: Tensor,
     function: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
 ) -> Result<[Tensor; N]> {
-    let mut leaves = Vec::with_capacity(N);
-    for input in inputs {
-        leaves.push(Var::from_tensor(&input.detach())?);
-    }
-    let out = function(std::array::from_fn(|at| leaves[at].as_tensor()))?;
+    let out = function(leaves.map(|leaf| leaf.as_tensor()))?;
     let mut store = out.apply_op1(Seed { grad: grad.detach() })?.backward()?;
     let mut grads = Vec::with_capacity(N);
-    for leaf in &leaves {
+    for leaf in leaves {
         match store.remove(leaf.as_tensor()) {
             Some(grad) => grads.push(grad.detach()),
             None => candle_core::bail!("recomputed: a part of a layer without a gradient"),

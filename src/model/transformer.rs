@@ -9,7 +9,7 @@ use super::error::ModelError;
 use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::packed::Packed;
-use super::recompute::Layers;
+use super::recompute::{Finish, Layers};
 use super::weights::{LayerPlan, Plan, Weight};
 use crate::base::rng::Stream;
 
@@ -149,7 +149,7 @@ impl Transformer {
     pub fn forward(&self, packed: &Packed, rows: &[u32]) -> Result<Forward, ModelError> {
         packed.check(self.config.vocab_size(), rows)?;
         let mut pass = self.pass();
-        let hidden = self.chosen(&pass.read(self, packed)?, packed, rows)?;
+        let hidden = pass.read(self, packed, rows)?;
         let logits = ops::linear(&hidden, self.variable(self.plan.head))?;
         Ok(Forward { logits, loads: pass.notes.loads })
     }
@@ -167,7 +167,7 @@ impl Transformer {
             hidden.push(x.clone());
         }
         if let Some(last) = hidden.last_mut() {
-            *last = self.norm(&x)?;
+            *last = layers::norm(&pass.tensors, self.plan.norm, &context, &x)?;
         }
         Ok(Trace { hidden, routes: pass.notes.routes.unwrap_or_default() })
     }
@@ -187,7 +187,7 @@ impl Transformer {
     ) -> Result<LogProbs, ModelError> {
         self.check_targets(packed, rows, targets)?;
         let mut pass = self.pass();
-        let mut hidden = self.chosen(&pass.read(self, packed)?, packed, rows)?;
+        let mut hidden = pass.read(self, packed, rows)?;
         if temperature != 1.0 {
             // The head is linear, so that dividing what it reads divides the logits.
             hidden = (hidden / f64::from(temperature))?;
@@ -233,43 +233,39 @@ impl Transformer {
         Pass { tensors, recompute, notes: Notes::default() }
     }
 
-    /// The normed hidden states of the chosen rows.
-    fn chosen(&self, hidden: &Tensor, packed: &Packed, rows: &[u32]) -> Result<Tensor, ModelError> {
-        let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
-        if every_row { self.norm(hidden) } else { self.norm(&ops::select_rows(hidden, rows)?) }
-    }
-
-    pub(super) fn norm(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(ops::rms_norm(hidden, self.variable(self.plan.norm), 0, self.config.norm_eps())?)
-    }
-
     pub(super) fn variable(&self, at: usize) -> &Tensor {
         self.variables[at].1.as_tensor()
     }
 }
 
 impl Pass {
-    /// The residual stream after the last layer.
-    pub fn read(&mut self, model: &Transformer, packed: &Packed) -> Result<Tensor, ModelError> {
+    /// The normed hidden states of the chosen rows.
+    pub fn read(&mut self, model: &Transformer, packed: &Packed, rows: &[u32]) -> Result<Tensor, ModelError> {
         let context = Arc::new(Context::new(&model.config, &packed.lengths));
-        let hidden = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;
-        self.layers(&model.plan.layers, &context, &hidden)
+        let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
+        let finish = Finish { rows: (!every_row).then(|| rows.to_vec()), norm: model.plan.norm };
+        let x = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;
+        self.layers(&model.plan.layers, &context, &x, Some(finish))
     }
 
-    /// The residual stream after some layers.
+    /// The residual stream after some layers; or what `finish` makes of it.
     pub fn layers(
         &mut self,
         plans: &[Arc<LayerPlan>],
         context: &Arc<Context>,
         x: &Tensor,
+        finish: Option<Finish>,
     ) -> Result<Tensor, ModelError> {
         if let Some(layers) = &self.recompute {
-            return Ok(layers.through(plans, context, x, &mut self.notes)?);
+            return Ok(layers.through(plans, context, x, finish, &mut self.notes)?);
         }
         let mut x = x.clone();
         for plan in plans {
             x = layers::layer(&self.tensors, plan, context, &x, &mut self.notes)?;
         }
-        Ok(x)
+        Ok(match finish {
+            Some(finish) => finish.apply(&self.tensors, context, &x)?,
+            None => x,
+        })
     }
 }
