@@ -4,6 +4,7 @@ mod check;
 mod error;
 mod exit;
 mod graph;
+mod merge;
 mod model;
 mod plan;
 mod profile;
@@ -35,6 +36,7 @@ enum Command {
     Status(status::Arguments),
     Show(show::Arguments),
     Graph(graph::Arguments),
+    Merge(merge::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -59,6 +61,7 @@ pub fn main() -> Exit {
         Command::Status(arguments) => status::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {
