@@ -53,6 +53,11 @@ pub fn companions(merge: &Merge, out: &Path) -> Result<(), MergeError> {
     Ok(())
 }
 
+/// Copies what a model's tokenizer consists of, and how it generates.
+pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<(), MergeError> {
+    TOKENIZER.iter().chain(&["generation_config.json"]).try_for_each(|name| copy(from, to, name))
+}
+
 /// The reference's configuration with the result's layers, tokens and kind of numbers.
 pub fn config(merge: &Merge) -> Value {
     let reference = &merge.models[merge.reference];

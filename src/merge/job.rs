@@ -2,24 +2,35 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Configuration, Merge, MergeError, Options, Progress, Source, card};
+use super::{Configuration, Merge, MergeError, Options, Progress, Source, card, upcycle::Upcycle};
 
 /// What a file asks for, known to fit.
 pub enum Job {
-    Merge(Merge),
+    Merge(Box<Merge>),
+    Upcycle(Box<Upcycle>),
 }
 
 /// Reads a file and looks at the models that it names: in the working folder, else beside the file.
 pub fn from_file(path: &Path, options: Options) -> Result<Job, MergeError> {
     let text = std::fs::read_to_string(path).map_err(MergeError::file(path))?;
     let source = Source { path: Some(path.to_owned()), text };
-    Ok(Job::Merge(Merge::prepare(Configuration::parse(source)?, |name| locate(path, name), options)?))
+    let folder = |name: &str| locate(path, name);
+    if Upcycle::is_asked_for(&source.text) {
+        return Ok(Job::Upcycle(Box::new(Upcycle::prepare(source, folder, options)?)));
+    }
+    Ok(Job::Merge(Box::new(Merge::prepare(Configuration::parse(source)?, folder, options)?)))
 }
 
 /// The folders of the models that a file names.
 pub fn models_of(path: &Path) -> Result<Vec<PathBuf>, MergeError> {
-    let configuration = Configuration::read(path)?;
-    Ok(configuration.models().into_iter().map(|name| locate(path, name)).collect())
+    let text = std::fs::read_to_string(path).map_err(MergeError::file(path))?;
+    let source = Source { path: Some(path.to_owned()), text };
+    let names = if Upcycle::is_asked_for(&source.text) {
+        Upcycle::models(&source)?
+    } else {
+        Configuration::parse(source)?.models().into_iter().map(str::to_owned).collect()
+    };
+    Ok(names.into_iter().map(|name| locate(path, &name)).collect())
 }
 
 fn locate(file: &Path, name: &str) -> PathBuf {
@@ -34,6 +45,7 @@ impl Job {
     pub fn warnings(&self) -> &[String] {
         match self {
             Self::Merge(merge) => &merge.warnings,
+            Self::Upcycle(upcycle) => &upcycle.warnings,
         }
     }
 
@@ -41,6 +53,7 @@ impl Job {
     pub fn write(&self, out: &Path, progress: Progress) -> Result<(), MergeError> {
         match self {
             Self::Merge(merge) => merge.write(out, progress),
+            Self::Upcycle(upcycle) => upcycle.write(out, progress),
         }
     }
 
@@ -49,6 +62,7 @@ impl Job {
     pub fn count(&self) -> usize {
         match self {
             Self::Merge(merge) => merge.plan.tensors.len(),
+            Self::Upcycle(upcycle) => upcycle.count(),
         }
     }
 
@@ -56,6 +70,7 @@ impl Job {
     pub fn write_card(&self, out: &Path) -> Result<(), MergeError> {
         match self {
             Self::Merge(merge) => card::write(&merge.configuration.source, merge.configuration.method.name, out),
+            Self::Upcycle(upcycle) => card::write(&upcycle.source, "moe", out),
         }
     }
 }

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod experts;
 mod folder;
+mod gates;
 mod job;
 mod methods;
 mod options;
@@ -15,6 +16,7 @@ mod place;
 mod plan;
 mod precision;
 mod tokens;
+mod upcycle;
 mod vocabulary;
 
 use std::path::{Path, PathBuf};

@@ -114,6 +114,11 @@ impl Output {
 
     /// Writes numbers to their place, on all cores.
     pub fn write(&self, name: &str, values: &[f32]) -> Result<(), MergeError> {
+        self.write_part(name, 0, values)
+    }
+
+    /// Writes some of a tensor's numbers, from the `first`-th on; those that nobody writes are noughts.
+    pub fn write_part(&self, name: &str, first: usize, values: &[f32]) -> Result<(), MergeError> {
         let Some(Kind::Numbers(precision)) = self.slots.get(name).map(|slot| &slot.kind) else { return Ok(()) };
         let Some((at, start)) = self.places.get(name) else { return Ok(()) };
         let (path, file) = &self.files[*at];
@@ -122,7 +127,7 @@ impl Output {
             .enumerate()
             .try_for_each_init(Vec::new, |bytes: &mut Vec<u8>, (at, values)| {
                 precision.encode(values, bytes);
-                file.write_all_at(bytes, start + (at * CHUNK * precision.size()) as u64)
+                file.write_all_at(bytes, start + ((first + at * CHUNK) * precision.size()) as u64)
             })
             .map_err(MergeError::file(path))
     }

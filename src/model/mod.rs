@@ -17,6 +17,7 @@ mod router;
 mod sampler;
 mod save;
 mod sink;
+mod states;
 mod transformer;
 mod weights;
 
