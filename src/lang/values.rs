@@ -58,6 +58,8 @@ pub struct Artifact {
     pub ty: Type,
     pub taint: Option<Taint>,
     pub shape: Option<Shape>,
+    /// Of a model: the step that made the first model on its way from nothing.
+    pub origin: Option<StepId>,
 }
 
 /// What is known of a model's architecture: two models fit together where these are equal.

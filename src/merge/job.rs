@@ -12,13 +12,7 @@ pub enum Job {
 
 /// Reads a file and looks at the models that it names: in the working folder, else beside the file.
 pub fn from_file(path: &Path, options: Options) -> Result<Job, MergeError> {
-    let text = std::fs::read_to_string(path).map_err(MergeError::file(path))?;
-    let source = Source { path: Some(path.to_owned()), text };
-    let folder = |name: &str| locate(path, name);
-    if Upcycle::is_asked_for(&source.text) {
-        return Ok(Job::Upcycle(Box::new(Upcycle::prepare(source, folder, options)?)));
-    }
-    Ok(Job::Merge(Box::new(Merge::prepare(Configuration::parse(source)?, folder, options)?)))
+    Job::prepare(path, |name| locate(path, name), options)
 }
 
 /// The folders of the models that a file names.
@@ -40,6 +34,16 @@ fn locate(file: &Path, name: &str) -> PathBuf {
 }
 
 impl Job {
+    /// Reads a file and looks at the models that it names, each in the folder that it is said to be in.
+    pub fn prepare(path: &Path, folder: impl Fn(&str) -> PathBuf, options: Options) -> Result<Self, MergeError> {
+        let text = std::fs::read_to_string(path).map_err(MergeError::file(path))?;
+        let source = Source { path: Some(path.to_owned()), text };
+        if Upcycle::is_asked_for(&source.text) {
+            return Ok(Self::Upcycle(Box::new(Upcycle::prepare(source, folder, options)?)));
+        }
+        Ok(Self::Merge(Box::new(Merge::prepare(Configuration::parse(source)?, folder, options)?)))
+    }
+
     /// What a person should know before.
     #[must_use]
     pub fn warnings(&self) -> &[String] {

@@ -207,7 +207,7 @@ impl<'a> Evaluator<'a> {
 pub(super) fn stand_in(ty: &Type) -> Value {
     match ty {
         Type::Model | Type::RewardModel | Type::Tokenizer | Type::Report | Type::Dataset(_) => {
-            Value::Artifact(Artifact { step: None, ty: ty.clone(), taint: None, shape: None })
+            Value::Artifact(Artifact { step: None, ty: ty.clone(), taint: None, shape: None, origin: None })
         }
         _ => Value::Unknown(ty.clone()),
     }

@@ -28,6 +28,7 @@ impl<'a> Evaluator<'a> {
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
         self.check_shapes(stage, &values);
+        self.check_merge(stage, &values);
         let shape = match (&returns, artifacts().find(|it| it.ty == Type::Model)) {
             (Type::Model, Some(model)) => model.shape.clone(),
             (Type::Model, None) => shape(stage, &values),
@@ -62,10 +63,12 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
+        let origin = artifacts().find(|it| it.ty == Type::Model).and_then(|it| it.origin);
         let step = if self.dry { None } else { Some(self.add_call(call)) };
+        let origin = origin.or(step);
         // A report tells of evaluation data without being it.
         let taint = taint.filter(|_| returns != Type::Report);
-        Value::Artifact(Artifact { step, ty: returns, taint, shape })
+        Value::Artifact(Artifact { step, ty: returns, taint, shape, origin })
     }
 
     /// What a step makes: for `Dataset` without a kind, rows of the kinds that come in, or of the kind it names.
@@ -114,6 +117,64 @@ impl<'a> Evaluator<'a> {
                 self.diagnostics.push(complaint);
                 break;
             }
+        }
+    }
+
+    /// What is merged into one model must fit the base, have its weights, and hold experts that belong together.
+    fn check_merge(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        if !stage.path.starts_with("merge.") {
+            return;
+        }
+        let argument = |name: &str| stage.position(name).and_then(|at| values.get(at));
+        if let (Some((Value::List(weights), span)), Some((models, _))) = (argument("weights"), argument("models")) {
+            let (found, wanted) = (weights.len(), models.artifacts().len());
+            if found != wanted {
+                let message = format!("expected a weight for each of {wanted} models, found {found}");
+                self.diagnostics.push(Diagnostic::error(*span, message));
+            }
+        }
+        let named = stage.parameters.iter().zip(values).flat_map(|(parameter, (value, span))| {
+            let found = value.artifacts().into_iter().filter(|(_, it)| it.ty == Type::Model);
+            found.map(move |(key, it)| {
+                (if key.is_empty() { parameter.name.to_owned() } else { key.to_string() }, it, *span)
+            })
+        });
+        let models: Vec<(String, &Artifact, Span)> = named.collect();
+        let aligned = argument("align").is_none_or(|(value, _)| *value != Value::None);
+        let mut complaint = None;
+        for (at, (key, other, span)) in models.iter().enumerate() {
+            let Some((first, one, _)) = models[..at].iter().find(|(_, it, _)| it.shape.is_some()) else { continue };
+            let (Some(shape), Some(others)) = (&one.shape, &other.shape) else { continue };
+            let is_list = argument("models").is_some_and(|(value, _)| value.artifacts().len() > 1);
+            if let Some((field, a, b)) = shape.difference(others) {
+                // Two of one list have been complained of.
+                if !is_list || argument("base").is_some_and(|(_, place)| place == span) {
+                    let message = format!("cannot merge `{first}` and `{key}`: their architectures differ");
+                    complaint = Some(
+                        Diagnostic::error(*span, message)
+                            .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
+                            .hint("merge models that come from one `init`"),
+                    );
+                }
+                break;
+            }
+            if shape.is_mixture()
+                && !aligned
+                && one.origin.is_some()
+                && other.origin.is_some()
+                && one.origin != other.origin
+            {
+                let message = format!("cannot merge `{first}` and `{key}`: their experts do not belong together");
+                complaint = Some(
+                    Diagnostic::error(*span, message)
+                        .note("the n-th expert of one is the n-th of another only where both descend from one model")
+                        .hint("merge models that come from one `init`, or match experts with `align = \"permute\"`"),
+                );
+                break;
+            }
+        }
+        if let Some(complaint) = complaint {
+            self.diagnostics.push(complaint);
         }
     }
 
@@ -170,6 +231,13 @@ fn shape(stage: &Signature<'_>, values: &[Placed]) -> Option<Shape> {
 }
 
 impl Shape {
+    /// Whether tokens are sent to experts.
+    fn is_mixture(&self) -> bool {
+        let field = |name: &str| self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+        let architecture = field("architecture").and_then(Json::as_str).unwrap_or_default();
+        architecture.contains("deepseek") || architecture.contains("moe")
+    }
+
     /// The first field that two shapes know and disagree on.
     fn difference<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s Json, &'s Json)> {
         self.0.iter().find_map(|(field, a)| {
