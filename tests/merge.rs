@@ -160,7 +160,7 @@ fn dare_keeps_its_share_and_the_size_of_the_difference() {
             mean += thin.iter().zip(&whole).map(|(a, b)| f64::from(a - b)).sum::<f64>();
         }
     }
-    let share = f64::from(kept) / f64::from(changed as u32);
+    let share = f64::from(kept as u32) / f64::from(changed as u32);
     assert!((share - 0.25).abs() < 0.01, "{share}");
     assert!((mean / f64::from(changed as u32)).abs() < 3e-4, "what is kept leans to one side");
 }
@@ -220,11 +220,11 @@ fn mistakes_in_a_configuration_are_found_at_their_places() {
         ),
         (
             "merge_method: passthrough\nslices:\n- sources: [{model: a, layer_range: [0, 4]}]\n".to_owned(),
-            "merge.yaml:3:35: `a` has 3 layers, found a range up to 4",
+            "merge.yaml:3:37: `a` has 3 layers, found a range up to 4",
         ),
         (
             "merge_method: passthrough\nslices:\n- sources: [{model: a, layer_range: [0, 1, 2]}]\n".to_owned(),
-            "merge.yaml:3:35: slices[0].sources[0].layer_range: expected sequence of 2 elements, found 3 elements in sequence",
+            "merge.yaml:3:37: slices[0].sources[0].layer_range: expected sequence of 2 elements, found 3 elements in sequence",
         ),
         (
             "merge_method: linear\nmodels: {\n".to_owned(),

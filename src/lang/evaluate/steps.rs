@@ -27,8 +27,13 @@ impl<'a> Evaluator<'a> {
         let kinds = artifacts().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
-        self.check_shapes(stage, &values);
-        self.check_merge(stage, &values);
+        let fits = self.check_shapes(stage, &values);
+        if stage.path.starts_with("merge.") {
+            self.check_weights(stage, &values);
+            if fits {
+                self.check_merge(stage, &values);
+            }
+        }
         let shape = match (&returns, artifacts().find(|it| it.ty == Type::Model)) {
             (Type::Model, Some(model)) => model.shape.clone(),
             (Type::Model, None) => shape(stage, &values),
@@ -93,8 +98,9 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Models that go into one list become one model, so they must be of one architecture.
-    fn check_shapes(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+    /// Models that go into one list become one model, so they must be of one architecture. Whether they are.
+    fn check_shapes(&mut self, stage: &Signature<'_>, values: &[Placed]) -> bool {
+        let mut fit = true;
         for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
             if parameter.ty != Type::List(Box::new(Type::Model)) {
                 continue;
@@ -115,66 +121,58 @@ impl<'a> Evaluator<'a> {
                     .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
                     .hint("merge models that come from one `init`");
                 self.diagnostics.push(complaint);
+                fit = false;
                 break;
             }
+        }
+        fit
+    }
+
+    /// A merge has a weight for each model.
+    fn check_weights(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        let argument = |name: &str| stage.position(name).and_then(|at| values.get(at));
+        let (Some((Value::List(weights), span)), Some((Value::List(models), _))) =
+            (argument("weights"), argument("models"))
+        else {
+            return;
+        };
+        if weights.len() != models.len() {
+            let message = format!("expected a weight for each of {} models, found {}", models.len(), weights.len());
+            self.diagnostics.push(Diagnostic::error(*span, message));
         }
     }
 
-    /// What is merged into one model must fit the base, have its weights, and hold experts that belong together.
+    /// What is merged must fit the base, and hold experts that belong together.
     fn check_merge(&mut self, stage: &Signature<'_>, values: &[Placed]) {
-        if !stage.path.starts_with("merge.") {
-            return;
-        }
-        let argument = |name: &str| stage.position(name).and_then(|at| values.get(at));
-        if let (Some((Value::List(weights), span)), Some((models, _))) = (argument("weights"), argument("models")) {
-            let (found, wanted) = (weights.len(), models.artifacts().len());
-            if found != wanted {
-                let message = format!("expected a weight for each of {wanted} models, found {found}");
-                self.diagnostics.push(Diagnostic::error(*span, message));
+        let mut models: Vec<(String, &Artifact, Span)> = Vec::new();
+        for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
+            for (key, artifact) in value.artifacts().into_iter().filter(|(_, it)| it.shape.is_some()) {
+                let key = if key.is_empty() { parameter.name.to_owned() } else { key.to_string() };
+                models.push((key, artifact, *span));
             }
         }
-        let named = stage.parameters.iter().zip(values).flat_map(|(parameter, (value, span))| {
-            let found = value.artifacts().into_iter().filter(|(_, it)| it.ty == Type::Model);
-            found.map(move |(key, it)| {
-                (if key.is_empty() { parameter.name.to_owned() } else { key.to_string() }, it, *span)
-            })
-        });
-        let models: Vec<(String, &Artifact, Span)> = named.collect();
-        let aligned = argument("align").is_none_or(|(value, _)| *value != Value::None);
-        let mut complaint = None;
-        for (at, (key, other, span)) in models.iter().enumerate() {
-            let Some((first, one, _)) = models[..at].iter().find(|(_, it, _)| it.shape.is_some()) else { continue };
-            let (Some(shape), Some(others)) = (&one.shape, &other.shape) else { continue };
-            let is_list = argument("models").is_some_and(|(value, _)| value.artifacts().len() > 1);
-            if let Some((field, a, b)) = shape.difference(others) {
-                // Two of one list have been complained of.
-                if !is_list || argument("base").is_some_and(|(_, place)| place == span) {
-                    let message = format!("cannot merge `{first}` and `{key}`: their architectures differ");
-                    complaint = Some(
-                        Diagnostic::error(*span, message)
-                            .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
-                            .hint("merge models that come from one `init`"),
-                    );
-                }
-                break;
-            }
-            if shape.is_mixture()
-                && !aligned
-                && one.origin.is_some()
-                && other.origin.is_some()
-                && one.origin != other.origin
-            {
-                let message = format!("cannot merge `{first}` and `{key}`: their experts do not belong together");
-                complaint = Some(
-                    Diagnostic::error(*span, message)
-                        .note("the n-th expert of one is the n-th of another only where both descend from one model")
-                        .hint("merge models that come from one `init`, or match experts with `align = \"permute\"`"),
-                );
-                break;
-            }
-        }
-        if let Some(complaint) = complaint {
+        let align = stage.position("align").and_then(|at| values.get(at));
+        let stands = align.is_some_and(|(value, _)| *value == Value::None);
+        let Some(((first, one, _), others)) = models.split_first() else { return };
+        let Some(shape) = &one.shape else { return };
+        for (key, other, span) in others {
+            let difference = other.shape.as_ref().and_then(|other| shape.difference(other));
+            let complaint = if let Some((field, a, b)) = difference {
+                Diagnostic::error(*span, format!("cannot merge `{first}` and `{key}`: their architectures differ"))
+                    .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
+                    .hint("merge models that come from one `init`")
+            } else if shape.is_mixture() && stands && one.origin != other.origin {
+                Diagnostic::error(
+                    *span,
+                    format!("cannot merge `{first}` and `{key}`: their experts do not belong together"),
+                )
+                .note("the n-th expert of one is the n-th of another only where both descend from one model")
+                .hint("merge models that come from one `init`, or match experts with `align = \"permute\"`")
+            } else {
+                continue;
+            };
             self.diagnostics.push(complaint);
+            return;
         }
     }
 
