@@ -9,6 +9,7 @@ mod gc;
 mod graph;
 mod interval;
 mod log;
+mod merge;
 mod model;
 mod plan;
 mod profile;
@@ -47,6 +48,7 @@ enum Command {
     Graph(graph::Arguments),
     Gc(gc::Arguments),
     Verify(verify::Arguments),
+    Merge(merge::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -81,6 +83,7 @@ pub fn main() -> Exit {
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

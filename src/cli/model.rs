@@ -142,7 +142,7 @@ fn bench(arguments: &Bench) -> Result<(), CliError> {
 }
 
 /// A pool of so many threads, or of one for each core.
-fn pool(threads: Option<NonZeroUsize>) -> Result<ThreadPool, CliError> {
+pub fn pool(threads: Option<NonZeroUsize>) -> Result<ThreadPool, CliError> {
     let threads = threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|error| CliError::Profile(format!("the threads could not be started: {error}")))

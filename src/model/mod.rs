@@ -19,7 +19,7 @@ mod router;
 mod sampler;
 mod save;
 mod sink;
-mod state;
+mod training_state;
 mod transformer;
 mod weights;
 
@@ -33,6 +33,6 @@ pub use packed::Packed;
 pub use prepare::prepare;
 pub use router::{Router, Scoring};
 pub use sampler::{Completion, Prompt, Sampler, Sampling};
-pub use state::{load_state, save_state};
+pub use training_state::{load_state, save_state};
 pub use transformer::{Forward, LogProbs, Trace, Transformer};
 pub use weights::{HubTensor, Plan, Variable, Weight};

@@ -179,6 +179,18 @@ impl Transformer {
         Ok(Trace { hidden, routes: pass.notes.routes.unwrap_or_default() })
     }
 
+    /// The residual stream before a layer, or after the last one, without the final norm: [tokens, width] end to end.
+    pub fn states(&self, packed: &Packed, layer: usize) -> Result<Vec<f32>, ModelError> {
+        packed.check(self.config.vocab_size(), &[0])?;
+        let mut pass = self.pass();
+        let context = Context::new(&self.config, &packed.lengths);
+        let mut x = ops::select_rows(self.variable(self.plan.embedding), &packed.ids)?;
+        for plan in self.plan.layers.iter().take(layer) {
+            x = layers::layer(&pass.tensors, plan, &context, &x, &mut pass.notes)?;
+        }
+        Ok(x.flatten_all()?.to_vec1()?)
+    }
+
     /// The log-probability of `targets[i]` at `rows[i]`. The output head is computed on those rows only.
     pub fn log_probs(&self, packed: &Packed, rows: &[u32], targets: &[u32]) -> Result<LogProbs, ModelError> {
         self.log_probs_at(packed, rows, targets, 1.0)
