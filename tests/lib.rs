@@ -10,6 +10,7 @@ mod harness;
 mod keys;
 mod kill;
 mod library;
+mod mathematics;
 mod model;
 mod model_commands;
 mod model_files;

@@ -169,7 +169,7 @@ proptest! {
             let value = (function.score)(&sample, &[json!(10)]);
             prop_assert!((0.0..=1.0).contains(&value), "{} gave {value}", function.name);
         }
-        let _ = (answer::compare(&completion, &right), format::parts(&completion), readable(&completion));
+        let _ = (answer::judge(&completion, &right), format::parts(&completion), readable(&completion));
     }
 
     #[test]
@@ -192,9 +192,9 @@ proptest! {
             6 => format!("{whole}00%").replace("-000%", "0%"),
             _ => format!(" {whole} apples. "),
         };
-        prop_assert_eq!(answer::compare(&spelt, &whole.to_string()), Verdict::Correct, "{}", spelt);
+        prop_assert_eq!(answer::judge(&spelt, &whole.to_string()), Verdict::Correct, "{}", spelt);
         let wrong = (whole + 1).to_string();
-        prop_assert_eq!(answer::compare(&wrong, &whole.to_string()), Verdict::Wrong);
+        prop_assert_eq!(answer::judge(&wrong, &whole.to_string()), Verdict::Wrong);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 pub mod accuracy;
 pub mod answer;
 pub mod brevity;
+pub mod extract;
 pub mod format;
+pub mod math;
 pub mod number;
 pub mod readable;
 pub mod row;
