@@ -294,6 +294,9 @@ fn last_number(text: &str) -> Option<(usize, &str)> {
     None
 }
 
+/// Words that are no product of two symbols.
+const SHORT_WORDS: [&str; 12] = ["it", "is", "so", "to", "of", "at", "an", "as", "we", "be", "by", "if"];
+
 /// Whether words stand outside of formulas that are neither functions nor the unit of a number.
 fn is_prose(text: &str) -> bool {
     let mut rest = text;
@@ -320,7 +323,7 @@ fn is_prose(text: &str) -> bool {
                 rest = rest.get(length..).unwrap_or_default();
                 let known = words::word(word).is_some() || (number && words::is_unit(word));
                 let symbols = word.chars().all(char::is_uppercase) || word.starts_with("or");
-                if length >= 3 && !formula && !known && !symbols {
+                if (length >= 3 || SHORT_WORDS.contains(&word)) && !formula && !known && !symbols {
                     return true;
                 }
                 continue;

@@ -32,14 +32,16 @@ pub fn equal(right: &Value, answer: &Value, algebra: &mut Algebra) -> bool {
                         && right.iter().zip(answer).all(|(right, answer)| same(right, answer, algebra))
                 })
         }
-        (Value::Relation { .. }, Value::Relation { .. }) => relation::equal(right, answer, algebra),
+        (Value::Relation { .. }, Value::Relation { .. }) => {
+            relation::equal(right, answer, algebra) || same_set(right, answer, algebra)
+        }
         (Value::Relation { .. }, other) => match relation::solution(right, false) {
             Some(solution) => equal(solution, other, algebra),
-            None => relation::interval(right).is_some_and(|it| equal(&it, other, algebra)),
+            None => relation::interval(right, algebra).is_some_and(|it| equal(&it, other, algebra)),
         },
         (other, Value::Relation { .. }) => match relation::solution(answer, true) {
             Some(solution) => equal(other, solution, algebra),
-            None => relation::interval(answer).is_some_and(|it| equal(other, &it, algebra)),
+            None => relation::interval(answer, algebra).is_some_and(|it| equal(other, &it, algebra)),
         },
         (
             Value::Bracketed { open, close, items },
@@ -66,6 +68,14 @@ pub fn equal(right: &Value, answer: &Value, algebra: &mut Algebra) -> bool {
         (Value::Words(right), Value::Words(answer)) => right.to_lowercase() == answer.to_lowercase(),
         _ => false,
     }
+}
+
+/// Whether an inequality and a membership say the same: `|x| < 1` and `x \in (-1, 1)`.
+fn same_set(left: &Value, right: &Value, algebra: &mut Algebra) -> bool {
+    [(left, right), (right, left)].iter().any(|(inequality, membership)| {
+        let set = relation::solution(membership, false).filter(|it| !matches!(it, Value::Relation { .. }));
+        set.is_some_and(|set| relation::interval(inequality, algebra).is_some_and(|it| equal(&it, set, algebra)))
+    })
 }
 
 /// Whether two expressions have the same value wherever they have one.

@@ -57,10 +57,11 @@ impl Answer {
         self.readings.iter().any(|right| answer.readings.iter().any(|it| compare::equal(right, it, &mut algebra)))
     }
 
-    /// Whether it is mathematics, and not words.
+    /// Whether it is mathematics that cannot be taken for a word.
     #[must_use]
     pub fn is_mathematics(&self) -> bool {
-        self.readings.iter().any(|it| !matches!(it, Value::Words(_)))
+        let words = self.words.as_ref().is_some_and(|it| !it.contains(|it: char| it.is_ascii_digit()));
+        !words && self.readings.iter().any(|it| !matches!(it, Value::Words(_)))
     }
 }
 

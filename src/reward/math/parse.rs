@@ -21,12 +21,14 @@ pub struct Parser<'a> {
     upper: bool,
     /// How many bars are open, within which a bar closes.
     bars: usize,
+    /// Whether degrees were met since a function began.
+    degrees: bool,
     algebra: &'a mut Algebra,
 }
 
 /// The expression that all the tokens make.
 pub fn expression(tokens: &[Spaced], upper: bool, algebra: &mut Algebra) -> Option<Operand> {
-    let mut parser = Parser { tokens, at: 0, depth: 0, upper, bars: 0, algebra };
+    let mut parser = Parser { tokens, at: 0, depth: 0, upper, bars: 0, degrees: false, algebra };
     let value = parser.sum()?;
     (parser.at == tokens.len()).then_some(value)
 }
@@ -136,6 +138,7 @@ impl<'a> Parser<'a> {
         }
         self.at += 1;
         if self.eat('°') || self.degrees_in_braces() {
+            self.degrees = true;
             return Some(base);
         }
         let exponent = self.exponent()?;
@@ -180,6 +183,7 @@ impl<'a> Parser<'a> {
                 value = Operand::Scalar(self.algebra.call("factorial", vec![value.scalar()?])?);
             } else {
                 self.at += 1;
+                self.degrees = true;
             }
         }
         Some(value)
@@ -335,7 +339,13 @@ impl<'a> Parser<'a> {
     fn named(&mut self, name: &str) -> Option<Expression> {
         let base = if self.eat('_') { Some(self.argument()?) } else { None };
         let power = if self.eat('^') { Some(self.exponent()?) } else { None };
-        let inside = self.nested(Self::operand)?;
+        let outside = std::mem::take(&mut self.degrees);
+        let mut inside = self.nested(Self::operand)?;
+        if std::mem::replace(&mut self.degrees, outside) {
+            let degree =
+                Expression::product([(Factor::Pi, Rational::one())].into(), Rational::new(1.into(), 180.into()));
+            inside = self.algebra.multiply(&inside, &degree)?;
+        }
         let inverse = power.as_ref().is_some_and(|it| it.as_whole() == Some(-1));
         let value = match name {
             "log" | "lg" => {

@@ -1,10 +1,12 @@
 //! Equations and inequalities: what they are solved to, and when two of them say the same.
 
+use num_traits::One;
+
 use crate::reward::math::{
     algebra::Algebra,
     compare::{self, is_constant, is_equality, is_name},
     evaluate,
-    expression::{Expression, Factor},
+    expression::Factor,
     tokens::Sign,
     value::{Quantity, Value},
 };
@@ -33,39 +35,59 @@ fn without_estimate<'a>(sides: &'a [Value], signs: &'a [Sign]) -> (&'a [Value], 
     }
 }
 
-/// An inequality as the interval that it leaves: `0 < x <= 1` is `(0, 1]`.
-#[must_use]
-pub fn interval(value: &Value) -> Option<Value> {
+/// An inequality as the set that it leaves: `0 < x <= 1` is `(0, 1]`, and `|x| <= 1` is `[-1, 1]`.
+pub fn interval(value: &Value, algebra: &mut Algebra) -> Option<Value> {
     let Value::Relation { sides, signs } = value else { return None };
-    let bracketed = |open, low: &Value, high: &Value, close| Value::Bracketed {
-        open,
-        close,
-        items: vec![low.clone(), high.clone()],
-    };
-    let infinite = |sign: i64| {
-        let expression =
-            Expression::product([(Factor::Infinity, one())].into(), one() * num_bigint::BigInt::from(sign));
-        Value::Quantity(Quantity { expression, percent: false, places: 0 })
-    };
     let (sides, signs) = ascending(sides, signs)?;
-    let open = |sign: Sign| if sign == Sign::Less { '(' } else { '[' };
-    let close = |sign: Sign| if sign == Sign::Less { ')' } else { ']' };
-    match (sides.as_slice(), signs.as_slice()) {
-        ([low, name, high], [first, second]) if is_name(name) && is_constant(low) && is_constant(high) => {
-            Some(bracketed(open(*first), low, high, close(*second)))
+    let (low, name, high) = match (sides.as_slice(), signs.as_slice()) {
+        ([low, name, high], [first, second]) if is_constant(low) && is_constant(high) => {
+            (Some((low, *first)), name, Some((high, *second)))
         }
-        ([low, name], [sign]) if is_name(name) && is_constant(low) => {
-            Some(bracketed(open(*sign), low, &infinite(1), ')'))
-        }
-        ([name, high], [sign]) if is_name(name) && is_constant(high) => {
-            Some(bracketed('(', &infinite(-1), high, close(*sign)))
-        }
-        _ => None,
+        ([low, name], [sign]) if is_constant(low) => (Some((low, *sign)), name, None),
+        ([name, high], [sign]) if is_constant(high) => (None, name, Some((high, *sign))),
+        _ => return None,
+    };
+    let size = is_size(name);
+    if !is_name(name) && !size {
+        return None;
     }
+    let open = |sign| if sign == Sign::Less { '(' } else { '[' };
+    let close = |sign| if sign == Sign::Less { ')' } else { ']' };
+    let above = |low: Option<(&Value, Sign)>, high: Option<(&Value, Sign)>| Value::Bracketed {
+        open: low.map_or('(', |(_, sign)| open(sign)),
+        close: high.map_or(')', |(_, sign)| close(sign)),
+        items: vec![
+            low.map_or_else(|| Value::infinite(-1), |(value, _)| value.clone()),
+            high.map_or_else(|| Value::infinite(1), |(value, _)| value.clone()),
+        ],
+    };
+    if !size {
+        return Some(above(low, high));
+    }
+    let negative = |end: Option<(&Value, Sign)>, algebra: &mut Algebra| match end {
+        Some((Value::Quantity(quantity), sign)) => {
+            let expression = algebra.negate(&quantity.expression)?;
+            Some(Some((Value::Quantity(Quantity { expression, ..quantity.clone() }), sign)))
+        }
+        Some(_) => None,
+        None => Some(None),
+    };
+    let (below_low, below_high) = (negative(high, algebra)?, negative(low, algebra)?);
+    let start = below_low.as_ref().map(|(value, sign)| (value, *sign));
+    let end = below_high.as_ref().map(|(value, sign)| (value, *sign));
+    Some(match low {
+        None => above(start, high),
+        Some(_) => Value::Joined('∪', vec![above(start, end), above(low, high)]),
+    })
 }
 
-fn one() -> num_rational::BigRational {
-    num_rational::BigRational::from_integer(1.into())
+/// Whether a side is the absolute value of what is asked for.
+fn is_size(value: &Value) -> bool {
+    let Value::Quantity(quantity) = value else { return false };
+    let Some((factors, coefficient)) = quantity.expression.single() else { return false };
+    let only =
+        factors.first_key_value().filter(|(_, power)| factors.len() == 1 && power.is_one() && coefficient.is_one());
+    matches!(only, Some((Factor::Call(name, _), _)) if name == "abs")
 }
 
 /// The sides from the least to the greatest, where all signs are inequalities that point one way.

@@ -194,7 +194,8 @@ impl Lexer<'_> {
         let mut length = digits_of(self.rest);
         digits.push_str(self.rest.get(..length)?);
         self.take(length);
-        while let Some(gap) = self.group(digits.len()) {
+        let first = digits.len();
+        while let Some(gap) = self.group(first) {
             digits.push_str(self.rest.get(gap..gap + 3)?);
             self.take(gap + 3);
         }
@@ -223,19 +224,17 @@ impl Lexer<'_> {
         Some(())
     }
 
-    /// How much stands between the digits read and three more, if it is there to group them.
-    fn group(&self, read: usize) -> Option<usize> {
+    /// How much stands between the digits read and three more, if it is there to group them. The first group is
+    /// `first` digits long.
+    fn group(&self, first: usize) -> Option<usize> {
         let sure = ["{,}", ",\\!", "\\,", "{\\,}", "\\ "];
         let gap = match sure.iter().find(|it| self.rest.starts_with(**it)) {
             Some(gap) => gap.len() + self.rest.get(gap.len()..)?.bytes().take_while(|it| *it == b' ').count(),
-            None if self.rest.starts_with(',') && self.commas == Commas::Group && self.depth == 0 && read <= 3 * 40 => {
-                1
-            }
+            None if self.rest.starts_with(',') && self.commas == Commas::Group && self.depth == 0 => 1,
             None => return None,
         };
         let after = self.rest.get(gap..)?.bytes().take_while(u8::is_ascii_digit).count();
-        (after == 3 && read > 0 && (read <= 3 || read % 3 == 0 || self.rest.as_bytes().first() != Some(&b',')))
-            .then_some(gap)
+        (after == 3 && (1..=3).contains(&first)).then_some(gap)
     }
 
     /// The exponent of `1.5e-3`, and how long it is.
@@ -282,6 +281,14 @@ impl Lexer<'_> {
         let length = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         if length == 0 {
             let character = after.chars().next();
+            // A row that ends is never followed by the name of a command: this one was escaped once too often.
+            let name = after
+                .get(1..)
+                .map_or("", |it| it.get(..it.bytes().take_while(u8::is_ascii_alphabetic).count()).unwrap_or_default());
+            if character == Some('\\') && name.len() >= 3 && !matches!(words::command(name), Meaning::Unknown) {
+                self.take(1);
+                return Some(());
+            }
             self.take(1 + character.map_or(0, char::len_utf8));
             let token = match character? {
                 '{' => {
@@ -331,7 +338,7 @@ impl Lexer<'_> {
                 }
                 "mathbb" => {
                     let letter = self.braced()?.chars().next()?;
-                    self.push(Token::Word(format!("set{letter}")), spaced);
+                    self.push(Token::Text(format!("set of {letter}")), spaced);
                 }
                 _ => {
                     // `\quadx` is a slip for `\quad x`.

@@ -1,8 +1,10 @@
 //! Reads answers: quantities, lists, tuples, intervals, sets, unions, matrices, relations, words.
 
+use num_bigint::BigInt;
+
 use crate::reward::math::{
     algebra::Algebra,
-    expression::Expression,
+    expression::{Expression, Factor, Rational},
     matrix::{Matrix, Operand},
     parse,
     tokens::{Sign, Spaced, Token},
@@ -42,6 +44,16 @@ pub struct Quantity {
     pub expression: Expression,
     pub percent: bool,
     pub places: u32,
+}
+
+impl Value {
+    /// The infinite number of a sign.
+    #[must_use]
+    pub fn infinite(sign: i64) -> Self {
+        let one = || Rational::from_integer(1.into());
+        let expression = Expression::product([(Factor::Infinity, one())].into(), one() * BigInt::from(sign));
+        Self::Quantity(Quantity { expression, percent: false, places: 0 })
+    }
 }
 
 /// The answer that the tokens make.
@@ -112,6 +124,11 @@ fn side(tokens: &[Spaced], depth: usize, algebra: &mut Algebra) -> Option<Value>
     if let [(Token::Mark('∅'), _)] = tokens {
         return Some(Value::Set(Vec::new()));
     }
+    if let [(Token::Text(text), _)] = tokens
+        && text == "set of R"
+    {
+        return Some(Value::Bracketed { open: '(', close: ')', items: vec![Value::infinite(-1), Value::infinite(1)] });
+    }
     if let Some(value) = quantity(tokens, algebra) {
         return Some(value);
     }
@@ -145,7 +162,7 @@ fn without_unit(tokens: &[Spaced]) -> (&[Spaced], bool) {
                 percent = true;
                 before
             }
-            [before @ .., (Token::Mark('°' | '.'), _)] if !before.is_empty() => before,
+            [before @ .., (Token::Mark('.'), _)] if !before.is_empty() => before,
             [before @ .., (Token::Text(_), _)] if is_amount(before) => before,
             [before @ .., (Token::Text(_), _), (Token::Mark('^'), _), (Token::Number(..), _)] if is_amount(before) => {
                 before
