@@ -37,8 +37,9 @@ impl Algebra {
     }
 
     pub fn add(&mut self, mut left: Expression, right: &Expression) -> Option<Expression> {
-        self.spend(1 + right.products().len())?;
+        self.spend(1)?;
         for (factors, coefficient) in right.products() {
+            self.spend(1 + effort(coefficient))?;
             left.add_product(factors.clone(), coefficient.clone());
         }
         if left.products().all(|(_, it)| is_short(it)) { Some(left) } else { None }
@@ -66,7 +67,7 @@ impl Algebra {
         let mut sum = Expression::default();
         for (left, a) in left.products() {
             for (right, b) in right.products() {
-                self.spend(1 + left.len() + right.len())?;
+                self.spend(1 + left.len() + right.len() + effort(a) + effort(b))?;
                 let (factors, c) = merge(left, right)?;
                 sum.add_product(factors, short(a * b * c)?);
             }
@@ -250,6 +251,12 @@ pub fn short(value: Rational) -> Option<Rational> {
 
 fn is_short(value: &Rational) -> bool {
     value.numer().bits() <= LONGEST && value.denom().bits() <= LONGEST
+}
+
+/// What computing with a number costs: a greatest common divisor, which grows with the square of the length.
+fn effort(value: &Rational) -> usize {
+    let bits = usize::try_from(value.numer().bits() + value.denom().bits()).unwrap_or(usize::MAX);
+    bits.saturating_mul(bits) / 20_000
 }
 
 /// A power as one factor.

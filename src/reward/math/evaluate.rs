@@ -15,6 +15,9 @@ use crate::{
 /// Two values are one if they differ by less than this share of what they are made of.
 const TOLERANCE: f64 = 1e-11;
 
+/// How many factors are multiplied exactly at one point.
+const EXACT_STEPS: u32 = 200;
+
 /// How many points an expression is looked at, and how many must give a value.
 const POINTS: u64 = 6;
 const ENOUGH: usize = 3;
@@ -28,7 +31,7 @@ pub fn is_zero(expression: &Expression) -> bool {
     let points = if expression.has_symbols() { POINTS } else { 1 };
     let mut seen = 0;
     for point in 0..points {
-        let zero = match exactly(expression, point) {
+        let zero = match exactly(expression, point, &mut { EXACT_STEPS }) {
             Some(value) => Some(value.is_zero()),
             None => numerically(expression, point).map(|(value, scale)| value.norm() <= TOLERANCE * scale),
         };
@@ -66,18 +69,19 @@ pub fn real(expression: &Expression) -> Option<f64> {
     (value.im.abs() <= TOLERANCE * scale).then_some(value.re)
 }
 
-/// The exact value at a point, of rational functions alone.
-fn exactly(expression: &Expression, point: u64) -> Option<Rational> {
+/// The exact value at a point, of rational functions alone, and of those that take few steps.
+fn exactly(expression: &Expression, point: u64, steps: &mut u32) -> Option<Rational> {
     let mut sum = Rational::zero();
     for (factors, coefficient) in expression.products() {
         let mut product = coefficient.clone();
         for (factor, power) in factors {
             let base = match factor {
                 Factor::Symbol(name) => place(name, point),
-                Factor::Sum(inner) => exactly(inner, point)?,
+                Factor::Sum(inner) => exactly(inner, point, steps)?,
                 _ => return None,
             };
-            let power = power.to_i32().filter(|it| power.is_integer() && it.abs() <= 64)?;
+            let power = power.to_i32().filter(|it| power.is_integer() && it.abs() <= 32)?;
+            *steps = steps.checked_sub(1 + power.unsigned_abs())?;
             if base.is_zero() && power < 0 {
                 return None;
             }
