@@ -341,3 +341,29 @@ fn a_million_texts_are_judged_in_a_tenth_of_a_second_each() {
     println!("the longest took {longest:?}: {text}");
     assert!(longest < Duration::from_millis(100));
 }
+
+/// Each of these tries to grow without bound; all together they take no time.
+#[test]
+fn towers_and_long_products_are_left_as_they_stand() {
+    let texts = [
+        "2003^{2002^{2001}}".to_owned(),
+        "2^2^2^2^2^2^2^2^2^2".to_owned(),
+        "(a+b+c+d+e)^{1000}".to_owned(),
+        "(a+b)(c+d)".repeat(90),
+        "(x+1)^9".repeat(100),
+        "1e3001".repeat(160),
+        "1000!!!!".to_owned(),
+        "\\binom{2000}{1000}^{99}".to_owned(),
+        "\\sqrt[63]{1234567891011}".repeat(40),
+        format!("{}1{}", "\\frac{1}{1+".repeat(60), "}".repeat(60)),
+        "\\{".repeat(500),
+        "1,".repeat(500),
+        "-".repeat(1000),
+        "9".repeat(1000),
+    ];
+    for text in &texts {
+        let _ = (grade(text, text), grade("1", text), grade(text, "1"));
+    }
+    assert_eq!(grade(&texts[0], &texts[0]), Some(Verdict::Correct));
+    assert_eq!(grade("1", &texts[0]), Some(Verdict::Wrong));
+}

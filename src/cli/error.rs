@@ -8,8 +8,10 @@ use std::{
 use crate::{
     base::{diagnostic::Diagnostics, span::Sources},
     cli::Exit,
+    data::DataError,
     model::ModelError,
     report::diagnostics::{self, Colour},
+    reward::RewardError,
     run::RunError,
     store::StoreError,
 };
@@ -26,6 +28,10 @@ pub enum CliError {
     Profile(String),
     #[error("{message}")]
     Unknown { message: String, hint: Option<String> },
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Reward(#[from] RewardError),
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]

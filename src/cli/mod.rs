@@ -9,6 +9,7 @@ mod plan;
 mod profile;
 mod recipe;
 mod run;
+mod score;
 mod show;
 mod status;
 mod why;
@@ -35,6 +36,7 @@ enum Command {
     Status(status::Arguments),
     Show(show::Arguments),
     Graph(graph::Arguments),
+    Score(score::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -59,6 +61,7 @@ pub fn main() -> Exit {
         Command::Status(arguments) => status::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Score(arguments) => score::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

@@ -5,11 +5,9 @@
 
 use serde_json::Value;
 
-use crate::{
-    reward::{
-        RewardError, arguments,
-        score::{Function, Needs},
-    },
+use crate::reward::{
+    RewardError, arguments,
+    score::{Function, Needs},
 };
 
 pub const FUNCTION: Function = Function::each("language", check, |sample, arguments| {
@@ -129,7 +127,9 @@ fn script(character: char) -> Option<Script> {
         '\u{900}'..='\u{963}' => Script::Devanagari,
         '\u{e01}'..='\u{e4e}' => Script::Thai,
         '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' => Script::Kana,
-        '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}' => Script::Han,
+        '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}' => {
+            Script::Han
+        }
         '\u{ac00}'..='\u{d7a3}' => Script::Hangul,
         _ => return None,
     })

@@ -21,7 +21,8 @@ pub fn pass_at(k: usize, right: usize, all: usize) -> Option<f64> {
 pub fn majority(answers: &[&str]) -> Option<usize> {
     let mut classes: Vec<(usize, usize)> = Vec::new();
     for (place, answer) in answers.iter().enumerate() {
-        let same = |first: usize| answers.get(first).is_some_and(|it| it == answer || judge(answer, it) == Verdict::Correct);
+        let same =
+            |first: usize| answers.get(first).is_some_and(|it| it == answer || judge(answer, it) == Verdict::Correct);
         match classes.iter_mut().find(|(first, _)| same(*first)) {
             Some((_, count)) => *count += 1,
             None => classes.push((place, 1)),

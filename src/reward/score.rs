@@ -8,7 +8,8 @@ use crate::{
     base::reward::Reward,
     data::rows::Sample,
     reward::{
-        RewardError, accuracy, brevity, code, cosine, format, language, length, overlong, program, repetition, tag_count,
+        RewardError, accuracy, brevity, code, cosine, format, language, length, overlong, program, repetition,
+        tag_count,
     },
 };
 

@@ -5,7 +5,8 @@ use crate::{
     reward::score::{Function, Needs, without_arguments},
 };
 
-pub const FUNCTION: Function = Function::each("tag_count", without_arguments, |sample, _| Some(score(sample))).needing(Needs::Completion);
+pub const FUNCTION: Function =
+    Function::each("tag_count", without_arguments, |sample, _| Some(score(sample))).needing(Needs::Completion);
 
 fn score(sample: &Sample) -> f64 {
     let text = sample.text();

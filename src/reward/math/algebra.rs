@@ -69,7 +69,7 @@ impl Algebra {
             for (right, b) in right.products() {
                 self.spend(1 + left.len() + right.len() + effort(a) + effort(b))?;
                 let (factors, c) = merge(left, right)?;
-                sum.add_product(factors, short(a * b * c)?);
+                sum.add_product(factors, short(times(&times(a, b), &c))?);
             }
         }
         Some(sum)
@@ -256,7 +256,16 @@ fn is_short(value: &Rational) -> bool {
 /// What computing with a number costs: a greatest common divisor, which grows with the square of the length.
 fn effort(value: &Rational) -> usize {
     let bits = usize::try_from(value.numer().bits() + value.denom().bits()).unwrap_or(usize::MAX);
-    bits.saturating_mul(bits) / 20_000
+    bits.saturating_mul(bits) / if value.is_integer() { 50_000 } else { 4_000 }
+}
+
+/// The product of two numbers, without looking for a common divisor where there is none to be found.
+fn times(left: &Rational, right: &Rational) -> Rational {
+    if left.is_integer() && right.is_integer() {
+        Rational::from_integer(left.numer() * right.numer())
+    } else {
+        left * right
+    }
 }
 
 /// A power as one factor.

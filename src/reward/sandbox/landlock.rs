@@ -67,7 +67,13 @@ impl Ruleset {
             scoped: if version >= 6 { SCOPES } else { 0 },
         };
         // Older kernels know a shorter structure.
-        let size = if version >= 6 { 24_usize } else if version >= 4 { 16 } else { 8 };
+        let size = if version >= 6 {
+            24_usize
+        } else if version >= 4 {
+            16
+        } else {
+            8
+        };
         #[expect(unsafe_code, reason = "a system call without a wrapper in std; the structure outlives the call")]
         let descriptor =
             unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attributes, size, 0_u32) };
@@ -96,12 +102,15 @@ impl Ruleset {
         let rule = PathBeneath { allowed, parent };
         #[expect(unsafe_code, reason = "a system call without a wrapper in std; the structure outlives the call")]
         let result = unsafe {
-            let result =
-                libc::syscall(libc::SYS_landlock_add_rule, self.descriptor, 1_u32, &raw const rule, 0_u32);
+            let result = libc::syscall(libc::SYS_landlock_add_rule, self.descriptor, 1_u32, &raw const rule, 0_u32);
             libc::close(parent);
             result
         };
-        if result == 0 { Ok(()) } else { Err(format!("{}: landlock: {}", path.display(), std::io::Error::last_os_error())) }
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(format!("{}: landlock: {}", path.display(), std::io::Error::last_os_error()))
+        }
     }
 
     /// Confines the calling thread for good. Safe to call between fork and exec.

@@ -11,11 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::reward::sandbox::{
-    Limits, Outcome,
-    filter,
-    landlock::Ruleset,
-};
+use crate::reward::sandbox::{Limits, Outcome, filter, landlock::Ruleset};
 
 /// What Python does: it takes a word and a program from its input, closes all that is open, runs the program, and says
 /// the word only if the program came to its end. So leaving early with success is no success.
@@ -169,7 +165,10 @@ fn drop_powers(parent: u32) -> io::Result<()> {
     }
     let header = Header { version: 0x2008_0522, process: 0 };
     let none = [0_u32; 6];
-    #[expect(unsafe_code, reason = "these calls have no wrapper in std; they take numbers and structures that outlive them")]
+    #[expect(
+        unsafe_code,
+        reason = "these calls have no wrapper in std; they take numbers and structures that outlive them"
+    )]
     let done = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
             && libc::getppid() as u32 == parent
