@@ -224,7 +224,8 @@ fn a_megabyte_of_tags_is_judged_at_once() {
     for piece in ["<answer>", "\\boxed{", "####", "<think>", "</think> ", "</answer>", "{", "1,"] {
         let completion = piece.repeat((1 << 20) / piece.len());
         let sample = sample(&completion);
-        FUNCTIONS.iter().for_each(|it| drop(alone(it, &sample)));
+        let spread: f64 = FUNCTIONS.iter().filter_map(|it| alone(it, &sample)).map(f64::abs).sum();
+        assert!(spread.is_finite(), "{piece}");
         let worth = ["accuracy", "format"].map(|name| scored(&[term(1.0, name, &[])], &sample).unwrap().total);
         assert_eq!(worth, [0.0, 0.0], "{piece}");
         assert!(!readable(&completion), "{piece}");
