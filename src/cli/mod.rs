@@ -3,6 +3,7 @@
 mod check;
 mod error;
 mod exit;
+mod fmt;
 mod graph;
 mod model;
 mod plan;
@@ -35,6 +36,7 @@ enum Command {
     Status(status::Arguments),
     Show(show::Arguments),
     Graph(graph::Arguments),
+    Fmt(fmt::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -59,6 +61,7 @@ pub fn main() -> Exit {
         Command::Status(arguments) => status::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {
