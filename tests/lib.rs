@@ -23,5 +23,6 @@ mod screens;
 mod store;
 mod suite;
 mod syntax_errors;
+mod syntax_format;
 mod syntax_limits;
 mod syntax_tree;

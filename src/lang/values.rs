@@ -30,6 +30,8 @@ pub enum Value {
     List(Vec<Element>),
     /// What `for` makes: values by key, one part of the key for each clause.
     Collection(Vec<(Vec<String>, Self)>),
+    /// What a recipe with several outputs gives: a value by name.
+    Record(Vec<(String, Self)>),
     Reward(Reward),
     Predicate(Predicate),
     /// A field of a row that is a number, of the unit it counts.
@@ -57,6 +59,8 @@ pub struct Artifact {
     pub step: Option<StepId>,
     pub ty: Type,
     pub taint: Option<Taint>,
+    /// The step whose tokenizer a model reads with, or a text is written for, where that is known.
+    pub tokenizer: Option<StepId>,
     pub shape: Option<Shape>,
 }
 
@@ -87,6 +91,7 @@ impl Value {
                 Some((_, first)) => format!("a collection of {}", first.describe()),
                 None => "an empty collection".into(),
             },
+            Self::Record(_) => "the outputs of a recipe".into(),
             Self::Reward(_) => "Reward".into(),
             Self::Predicate(_) => "Predicate".into(),
             Self::RowField { .. } => "a field of a row".into(),
@@ -150,6 +155,9 @@ impl Value {
             Self::Collection(members) => {
                 Self::Collection(members.into_iter().map(|(key, value)| (key, value.map_artifacts(change))).collect())
             }
+            Self::Record(members) => {
+                Self::Record(members.into_iter().map(|(name, value)| (name, value.map_artifacts(change))).collect())
+            }
             other => other,
         }
     }
@@ -170,6 +178,7 @@ impl Value {
             Self::Unknown(_)
             | Self::None
             | Self::Collection(_)
+            | Self::Record(_)
             | Self::RowField { .. }
             | Self::Artifact(_)
             | Self::Figure(_)

@@ -16,6 +16,7 @@ fn item(item: &mut Item) {
     match item {
         Item::Use(it) => {
             it.path.iter_mut().chain(&mut it.names).for_each(name);
+            it.file.iter_mut().flat_map(|(file, alias)| [file, alias]).for_each(name);
             it.span = Span::default();
         }
         Item::Param(it) => {
@@ -29,6 +30,7 @@ fn item(item: &mut Item) {
             name(&mut it.name);
             ty(&mut it.ty);
             it.default.iter_mut().for_each(expr);
+            it.pin.iter_mut().for_each(name);
             it.label.iter_mut().for_each(name);
             it.span = Span::default();
         }
@@ -83,6 +85,7 @@ fn ty(written: &mut Type) {
         }
         TypeKind::Union(parts) => parts.iter_mut().for_each(ty),
         TypeKind::Optional(inner) => ty(inner),
+        TypeKind::Text(_) => {}
     }
 }
 
@@ -118,6 +121,11 @@ fn expr(it: &mut Expr) {
                 expr(source);
             }
             expr(body);
+        }
+        ExprKind::Repeat { clause: (it, source), from, start, body } => {
+            name(it);
+            name(from);
+            [source, start, body].into_iter().for_each(|it| expr(it));
         }
         ExprKind::Amount { unit, .. } => name(unit),
         ExprKind::Bool(_)

@@ -101,13 +101,17 @@ fn item<'a>(reader: &'a Reader<'a>, tokens: Range<usize>, trail: Option<&'a Toke
     let first = reader.tokens.get(tokens.start);
     let brace = reader.body(tokens.clone()).filter(|_| first.is_some_and(|it| it.is_word("stage")));
     let head = tokens.start..brace.unwrap_or(tokens.end);
-    let pieces = if first.is_some_and(|it| it.is_word("use")) { used(reader, head) } else { pieces(reader, head) };
+    let mut pieces = if first.is_some_and(|it| it.is_word("use")) { used(reader, head) } else { pieces(reader, head) };
     let body = brace.map(|brace| {
         let closing = reader.closing(brace, tokens.end).unwrap_or(tokens.end);
         let comment = reader.tokens.get(brace + 1).filter(|it| it.kind == Kind::Comment);
         let start = brace + 1 + usize::from(comment.is_some());
         (comment.map(|it| it.text.trim_end()), lines(reader, start..closing))
     });
+    // A comma that nothing follows says nothing.
+    while matches!(pieces.last(), Some(Piece::Word { text: ",", .. })) {
+        pieces.pop();
+    }
     let shape = shape(&pieces);
     Item { pieces, body, trail, shape }
 }
