@@ -1,12 +1,17 @@
 //! The command line: one file per command, and what they share.
 
 mod check;
+mod completions;
+mod doc;
 mod error;
 mod exit;
 mod fmt;
 mod graph;
 mod model;
+mod params;
+mod pin;
 mod plan;
+mod preflight;
 mod profile;
 mod recipe;
 mod run;
@@ -14,7 +19,7 @@ mod show;
 mod status;
 mod why;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::CliError;
 pub use exit::Exit;
@@ -37,8 +42,16 @@ enum Command {
     Show(show::Arguments),
     Graph(graph::Arguments),
     Fmt(fmt::Arguments),
+    Doc(doc::Arguments),
+    Pin(pin::Arguments),
+    Completions(completions::Arguments),
     #[command(subcommand)]
     Model(model::Command),
+}
+
+/// The whole command line, for completions.
+fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Reads the command line, does what it says, and tells how it ended.
@@ -62,6 +75,9 @@ pub fn main() -> Exit {
         Command::Show(arguments) => show::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Doc(arguments) => doc::run(&arguments),
+        Command::Pin(arguments) => pin::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

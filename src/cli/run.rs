@@ -40,6 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             terminal.show(event);
         }
     };
+    planned.preflight()?;
     let outcome = run::run(&planned.plan, &store, &|name| stages::find(name), &options, &mut report)
         .map_err(|error| planned.blame(error))?;
     if !arguments.json

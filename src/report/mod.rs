@@ -5,6 +5,7 @@ pub mod format;
 pub mod graph;
 pub mod json;
 pub mod lines;
+pub mod origins;
 pub mod plan;
 pub mod show;
 pub mod status;
