@@ -7,6 +7,7 @@ mod error;
 mod exit;
 mod fmt;
 mod graph;
+mod lsp;
 mod model;
 mod params;
 mod pin;
@@ -44,6 +45,7 @@ enum Command {
     Fmt(fmt::Arguments),
     Doc(doc::Arguments),
     Pin(pin::Arguments),
+    Lsp(lsp::Arguments),
     Completions(completions::Arguments),
     #[command(subcommand)]
     Model(model::Command),
@@ -76,6 +78,7 @@ pub fn main() -> Exit {
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),
+        Command::Lsp(arguments) => lsp::run(&arguments),
         Command::Pin(arguments) => pin::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Model(command) => model::run(&command),

@@ -10,7 +10,7 @@ mod grammar;
 mod hints;
 mod lower;
 mod parse;
-mod tokens;
+pub mod tokens;
 
 pub use format::format;
 pub use parse::parse;
