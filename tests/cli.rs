@@ -26,6 +26,11 @@ fn help_lists_the_commands_and_the_exit_codes() {
       status  Show how the newest run stands, also while it goes on
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
       graph   Print the graph of a recipe's steps
+      fmt     Bring recipes into their one canonical form
+      doc     Show what a stage takes and gives, from the `##` comments
+      lsp     Serve an editor
+      pin     Pin
+      completions  Print completions for a shell
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 
