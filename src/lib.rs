@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!                 main - cli - report - run - schedule - plan
-//!    workshop:  stages                      reading room:  lang
+//!    workshop:  stages                      reading room:  editor  lang
 //!               model  data   reward   store               syntax
 //!                              base
 //! ```
@@ -13,6 +13,7 @@
 pub mod base;
 pub mod cli;
 pub mod data;
+pub mod editor;
 pub mod lang;
 pub mod merge;
 pub mod model;

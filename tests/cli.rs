@@ -32,6 +32,11 @@ fn help_lists_the_commands_and_the_exit_codes() {
       gc      Remove what neither the recipes named nor the last runs need; records stay
       verify  Read what is kept against its digests; what is damaged is moved aside, to be made again
       merge   Merge models as a YAML file says, in the form that mergekit reads
+      fmt     Bring recipes into their one canonical form
+      doc     Show what a stage takes and gives, from the `##` comments
+      lsp     Serve an editor
+      pin     Pin
+      completions  Print completions for a shell
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 

@@ -32,7 +32,7 @@ fn plan(recipe: &str, sets: &[&str], version: u32) -> Plan {
     let mut sources = Sources::default();
     let id = sources.add("recipe.rgm", recipe);
     let (file, mut diagnostics) = syntax::parse(id, recipe);
-    let overrides = Overrides { sets: sets.iter().map(|it| (*it).to_owned()).collect(), directory: None };
+    let overrides = Overrides { sets: sets.iter().map(|it| (*it).to_owned()).collect(), ..Overrides::default() };
     let (program, more) = lang::check(&mut sources, &file, &overrides);
     diagnostics.extend(more);
     assert!(!diagnostics.has_errors(), "{diagnostics:#?}");

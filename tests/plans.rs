@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use regimen::{
     base::span::Sources,
-    lang::{self, Overrides, names::Stages, stdlib},
+    lang::{self, Imports, Overrides, names::Stages, stdlib},
     plan::{Plan, StepId},
     syntax::{self, ast::File},
 };
@@ -108,7 +108,8 @@ fn every_stage_of_the_library_is_understood_and_documented() {
     let (modules, diagnostics) = stdlib::load(&mut sources);
     assert!(diagnostics.is_empty(), "{diagnostics:#?}");
     let recipe = File::default();
-    let (stages, diagnostics) = Stages::collect(&modules, &recipe);
+    let imports = Imports::default();
+    let (stages, diagnostics) = Stages::collect(&modules, &recipe, &imports);
     assert!(diagnostics.is_empty(), "{diagnostics:#?}");
     let (_, diagnostics) = lang::check(&mut sources, &recipe, &Overrides::default());
     assert!(diagnostics.is_empty(), "{diagnostics:#?}");
@@ -121,7 +122,7 @@ fn every_stage_of_the_library_is_understood_and_documented() {
             assert!(parameter.docs.ends_with('.'), "{}.{} has no docs", stage.path, parameter.name);
         }
     }
-    let paths: Vec<&str> = stages.paths().collect();
+    let paths: Vec<&str> = stages.iter().map(|it| it.path.as_str()).collect();
     assert_eq!(
         paths,
         [

@@ -21,9 +21,9 @@ fn every_recipe_that_is_shown_is_checked() {
     let folder = tempfile::tempdir().unwrap();
     let mut shown = 0;
     for page in ["README.md", "docs/language.md"] {
-        for block in blocks(&fs::read_to_string(root().join(page)).unwrap()) {
+        for (name, block) in blocks(&fs::read_to_string(root().join(page)).unwrap()) {
             shown += 1;
-            let recipe = folder.path().join("shown.rgm");
+            let recipe = folder.path().join(if name.is_empty() { "shown.rgm" } else { &name });
             fs::write(&recipe, &block).unwrap();
             let output = regimen(&["check", recipe.to_str().unwrap()]);
             assert!(output.status.success(), "{page}:\n{block}\n{}", text(&output.stderr));
@@ -72,10 +72,10 @@ fn recipes(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The fenced blocks of a page that are marked as recipes.
-fn blocks(page: &str) -> Vec<String> {
-    let blocks = page.split("```rgm\n").skip(1);
-    blocks.filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+/// The fenced blocks of a page that are marked as recipes, each with the name of the file that it stands for.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let blocks = page.split("\n```rgm").skip(1).filter_map(|rest| rest.split_once('\n'));
+    blocks.filter_map(|(name, rest)| Some((name.trim().to_owned(), rest.split_once("```")?.0.to_owned()))).collect()
 }
 
 fn run(recipe: &Path, store: &Path, more: &[&str]) -> Output {

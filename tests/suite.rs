@@ -2,16 +2,17 @@
 //!
 //! A section starts with `--- name ---`. After a line that a complaint is about stand `# Error: 3-9 message` (columns of
 //! the line above, the end past the last), and `# Label:`, `# Note:`, `# Hint:` that belong to it. `# Set: a.b=v` is an
-//! override. A section whose name ends in `plan` ends with its steps. `UPDATE=1 cargo test` writes what is found.
+//! override. `# File: a.rgm` names a file beside the recipe, and the lines after it that start with `#| ` are its text. A
+//! section whose name ends in `plan` ends with its steps. `UPDATE=1 cargo test` writes what is found.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use regimen::{
     base::{
         diagnostic::Diagnostic,
         span::{Place, Sources, Span},
     },
-    lang::{self, Overrides},
+    lang::{self, Imports, Overrides, imports::Unreadable},
     plan::{Output, Plan, Step},
     syntax,
 };
@@ -81,7 +82,14 @@ fn run_section(name: &str, lines: &[&str]) -> String {
     let mut sources = Sources::default();
     let id = sources.add("recipe.rgm", text.as_str());
     let (file, mut diagnostics) = syntax::parse(id, &text);
-    let (program, more) = lang::check(&mut sources, &file, &Overrides { sets, directory: None });
+    let beside = files(&lines);
+    let (imports, more) = Imports::load(&mut sources, Path::new("recipe.rgm"), &file, &mut |path| {
+        let missing = || Unreadable { message: "there is no such file".to_owned(), hint: None };
+        beside.get(path.to_str().unwrap()).cloned().ok_or_else(missing)
+    });
+    diagnostics.extend(more);
+    let overrides = Overrides { sets, ..Overrides::default() };
+    let (program, more) = lang::check_with(&mut sources, &file, &imports, &overrides);
     diagnostics.extend(more);
     let diagnostics = diagnostics.sorted();
     let mut notes: Vec<(usize, String)> = Vec::new();
@@ -107,6 +115,21 @@ fn run_section(name: &str, lines: &[&str]) -> String {
     found + &"\n".repeat(blank)
 }
 
+/// The texts of the files beside a recipe.
+fn files(lines: &[&str]) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut name = String::new();
+    for line in lines {
+        if let Some(next) = line.strip_prefix("# File: ") {
+            name = next.to_owned();
+            found.insert(name.clone(), String::new());
+        } else if let Some(text) = line.strip_prefix("#| ").or(line.strip_prefix("#|")) {
+            *found.get_mut(&name).unwrap() += &format!("{text}\n");
+        }
+    }
+    found
+}
+
 /// The lines for a complaint, and the number of the line they follow.
 fn annotation(diagnostic: &Diagnostic, sources: &Sources, lines: &[&str]) -> (usize, String) {
     let place = |span: Span| sources.place(span).unwrap();
@@ -114,6 +137,8 @@ fn annotation(diagnostic: &Diagnostic, sources: &Sources, lines: &[&str]) -> (us
     // A complaint about an override follows the line that sets it.
     let line = |place: &Place| match place.file.as_str() {
         "recipe.rgm" => place.line,
+        // One about another file stands at the end.
+        file if file != "--set" => usize::MAX,
         _ => {
             let text = sources.iter().find(|(id, _)| Some(*id) == diagnostic.span.map(|it| it.source)).unwrap().1;
             let set = format!("# Set: {}", text.text);
@@ -126,7 +151,10 @@ fn annotation(diagnostic: &Diagnostic, sources: &Sources, lines: &[&str]) -> (us
     };
     let word = if diagnostic.severity.name() == "error" { "Error" } else { "Warning" };
     let mut text = match &at {
-        Some(at) => format!("# {word}: {} {}\n", columns(at), diagnostic.message),
+        Some(at) if ["recipe.rgm", "--set"].contains(&at.file.as_str()) => {
+            format!("# {word}: {} {}\n", columns(at), diagnostic.message)
+        }
+        Some(at) => format!("# {word}: {}:{} {} {}\n", at.file, at.line, columns(at), diagnostic.message),
         None => format!("# {word}: {}\n", diagnostic.message),
     };
     for (span, label) in &diagnostic.labels {

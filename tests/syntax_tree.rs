@@ -83,6 +83,7 @@ fn ty(shown: &Type) -> String {
         }
         TypeKind::Union(parts) => format!("({})", parts.iter().map(ty).collect::<Vec<_>>().join(" | ")),
         TypeKind::Optional(inner) => format!("{}?", ty(inner)),
+        TypeKind::Text(word) => format!("{word:?}"),
     }
 }
 
@@ -116,6 +117,9 @@ fn expr(shown: &Expr) -> String {
             let clauses: Vec<String> =
                 clauses.iter().map(|(name, it)| format!("{} in {}", name.text, expr(it))).collect();
             format!("(for {} {})", clauses.join(", "), expr(body))
+        }
+        ExprKind::Repeat { clause: (name, source), from, start, body } => {
+            format!("(repeat {} {} {} {} {})", name.text, expr(source), from.text, expr(start), expr(body))
         }
         ExprKind::Missing => "?".to_owned(),
     }

@@ -88,7 +88,8 @@ pub struct Diagnostics(Vec<Diagnostic>);
 impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
         // One mistake may be met on two ways; it is said once.
-        if !self.0.contains(&diagnostic) {
+        let is_same = |it: &Diagnostic| it.span == diagnostic.span && it.message == diagnostic.message;
+        if !self.0.iter().any(is_same) {
             self.0.push(diagnostic);
         }
     }

@@ -2,16 +2,23 @@
 
 mod budget;
 mod check;
+mod completions;
 mod diff;
+mod doc;
 mod error;
 mod exit;
+mod fmt;
 mod gc;
 mod graph;
 mod interval;
 mod log;
+mod lsp;
 mod merge;
 mod model;
+mod params;
+mod pin;
 mod plan;
+mod preflight;
 mod profile;
 mod recipe;
 mod run;
@@ -22,7 +29,7 @@ mod trace;
 mod verify;
 mod why;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::CliError;
 pub use exit::Exit;
@@ -51,6 +58,11 @@ enum Command {
     Verify(verify::Arguments),
     Merge(merge::Arguments),
     Score(score::Arguments),
+    Fmt(fmt::Arguments),
+    Doc(doc::Arguments),
+    Pin(pin::Arguments),
+    Lsp(lsp::Arguments),
+    Completions(completions::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -58,6 +70,11 @@ enum Command {
 /// Keeps a large value to the end of the process, where the system takes all memory back at once.
 fn keep<T>(value: T) {
     std::mem::forget(value);
+}
+
+/// The whole command line, for completions.
+fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Reads the command line, does what it says, and tells how it ended.
@@ -87,6 +104,11 @@ pub fn main() -> Exit {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Doc(arguments) => doc::run(&arguments),
+        Command::Lsp(arguments) => lsp::run(&arguments),
+        Command::Pin(arguments) => pin::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Print the plan as one JSON object
     #[arg(long)]
     json: bool,
+    /// Show where each value comes from: the recipe, `--set`, a file of parameters, or a default
+    #[arg(long, conflicts_with = "json")]
+    origins: bool,
     /// Exit with 2 where a step would run
     #[arg(long)]
     exit_code: bool,
@@ -29,6 +32,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
+    if arguments.origins {
+        print!("{}", report::origins::screen(&planned.plan, &planned.sources));
+        return Ok(Exit::Done);
+    }
     let store = arguments.store.open()?;
     let schedule = planned.schedule(&store)?;
     if arguments.json {

@@ -8,10 +8,12 @@ use std::{
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
+        digest::Digest,
         span::Sources,
+        suggest::did_you_mean,
     },
-    cli::{CliError, profile::Profile},
-    lang::{self, Overrides, Program},
+    cli::{CliError, params, preflight, profile::Profile},
+    lang::{self, Imports, Overrides, Pin, Program, imports::Unreadable},
     plan::Plan,
     run::{self, RunError},
     schedule::{FileDigests, Schedule},
@@ -29,6 +31,9 @@ pub struct RecipeArguments {
     /// Set a parameter (`scale=quick`) or an argument of a step (`zero.lr=1e-5`)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     sets: Vec<String>,
+    /// Set what a YAML file names, as `--set` does; `--set` is stronger
+    #[arg(long, value_name = "FILE")]
+    params: Option<PathBuf>,
 }
 
 /// The store that holds what is made.
@@ -50,13 +55,15 @@ pub struct Checked {
 pub struct Planned {
     pub sources: Sources,
     pub plan: Plan,
+    /// What files from outside must hold.
+    pins: Vec<Pin>,
 }
 
 impl RecipeArguments {
     /// A recipe that a command names in a way of its own.
     #[must_use]
     pub fn new(file: PathBuf, sets: Vec<String>) -> Self {
-        Self { file, sets }
+        Self { file, sets, params: None }
     }
 
     /// What a run's log says it was asked for: the file, and what was set.
@@ -80,8 +87,15 @@ impl RecipeArguments {
         let id = sources.add(&self.file, text.as_str());
         let (recipe, complaints) = syntax::parse(id, &text);
         diagnostics.extend(complaints);
-        let overrides = Overrides { sets: self.sets.clone(), directory: env::current_dir().ok() };
-        let (program, complaints) = lang::check(&mut sources, &recipe, &overrides);
+        let (imports, complaints) = Imports::load(&mut sources, &self.file, &recipe, &mut read_used);
+        diagnostics.extend(complaints);
+        let overrides = Overrides {
+            sets: self.sets.clone(),
+            params: self.params.as_deref().map(params::read).transpose()?.unwrap_or_default(),
+            params_file: self.params.iter().map(|it| format!("--params {}", it.display())).collect(),
+            directory: env::current_dir().ok(),
+        };
+        let (program, complaints) = lang::check_with(&mut sources, &recipe, &imports, &overrides);
         diagnostics.extend(complaints);
         Ok(Checked { sources, program, diagnostics: diagnostics.sorted() })
     }
@@ -98,8 +112,33 @@ impl RecipeArguments {
         for path in plan.steps.iter_mut().flat_map(|step| step.files.values_mut()) {
             *path = folder.join(&*path);
         }
-        Ok(Planned { sources, plan })
+        let pins = program.pins.into_iter().map(|pin| Pin { path: folder.join(&pin.path), ..pin }).collect();
+        Ok(Planned { sources, plan, pins })
     }
+}
+
+/// A recipe that does not parse, as the error that ends a command.
+pub fn faulty(path: &Path, text: String, complaints: Diagnostics) -> CliError {
+    let mut sources = Sources::default();
+    sources.add(path, text);
+    CliError::Recipe(Box::new((complaints, sources)))
+}
+
+/// The text of a recipe that another uses, or why there is none, with the file that may have been meant.
+pub fn read_used(path: &Path) -> Result<String, Unreadable> {
+    fs::read_to_string(path).map_err(|error| {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            return Unreadable { message: error.to_string(), hint: None };
+        }
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = beside.map(|it| it.file_name().to_string_lossy().into_owned()).collect();
+        names.retain(|it| it.ends_with(".rgm"));
+        names.sort();
+        let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+        let hint = did_you_mean(&name, names.iter().map(String::as_str));
+        Unreadable { message: "there is no such file".to_owned(), hint }
+    })
 }
 
 impl StoreArguments {
@@ -122,9 +161,29 @@ impl Planned {
         Ok(schedule)
     }
 
-    /// The digests of the files that the plan reads.
+    /// The digests of the files that the plan reads, each of which is looked at.
     pub fn files(&self) -> Result<FileDigests, CliError> {
-        run::digest_inputs(&self.plan).map_err(|error| self.blame(error))
+        let files = run::digest_inputs(&self.plan).map_err(|error| self.blame(error))?;
+        self.look(&files)?;
+        Ok(files)
+    }
+
+    /// Looks at what the files hold, before anything runs.
+    pub fn preflight(&self) -> Result<(), CliError> {
+        self.files().map(drop)
+    }
+
+    /// Holds the files against their pins, and what they tell against what the recipe wants of them.
+    fn look(&self, files: &FileDigests) -> Result<(), CliError> {
+        let mut complaints = preflight::check(&self.plan);
+        for pin in &self.pins {
+            let Some(found) = files.get(&pin.path).map(Digest::hex).filter(|it| *it != pin.digest) else { continue };
+            complaints.push(preflight::changed(pin.span, &pin.path, &pin.digest, &found));
+        }
+        if complaints.has_errors() {
+            return Err(CliError::Recipe(Box::new((complaints.sorted(), self.sources.clone()))));
+        }
+        Ok(())
     }
 
     /// An error of a run, with its complaints shown at their places in the recipe.

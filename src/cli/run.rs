@@ -55,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             costs.add(address, *seconds, cost);
         }
     };
+    planned.preflight()?;
     let budget = arguments.budget.budget();
     let outcome = run::run_within(&budget, &planned.plan, &store, &|name| stages::find(name), &options, &mut report)
         .map_err(|error| planned.blame(error))?;

@@ -56,7 +56,7 @@ fn parse(text: &str) -> Result<Reward, CliError> {
     let recipe = "param reward: Reward = accuracy\n";
     let id = sources.add("recipe", recipe);
     let (file, mut diagnostics) = syntax::parse(id, recipe);
-    let overrides = Overrides { sets: vec![format!("reward={text}")], directory: None };
+    let overrides = Overrides { sets: vec![format!("reward={text}")], ..Overrides::default() };
     let (program, complaints) = lang::check(&mut sources, &file, &overrides);
     diagnostics.extend(complaints);
     if diagnostics.has_errors() {

@@ -2,6 +2,7 @@
 
 mod evaluate;
 pub mod figures;
+pub mod imports;
 pub mod labels;
 pub mod names;
 pub mod overrides;
@@ -12,8 +13,9 @@ pub mod types;
 pub mod values;
 
 pub use figures::{Condition, Figure, REPORT_FIELDS, StepId};
+pub use imports::Imports;
 pub use overrides::Overrides;
-pub use program::{Call, Gate, Output, ParamValue, Program};
+pub use program::{Call, Gate, Output, ParamValue, Pin, Program};
 pub use types::{Kind, Type};
 
 use crate::{
@@ -26,10 +28,21 @@ use crate::{
 /// The program is whole only where there are no errors. The texts of the library and of the overrides are added to the
 /// sources, because values and mistakes may stand in them.
 pub fn check(sources: &mut Sources, recipe: &File, overrides: &Overrides) -> (Program, Diagnostics) {
+    check_with(sources, recipe, &Imports::default(), overrides)
+}
+
+/// As [`check`], of a recipe that uses others.
+pub fn check_with(
+    sources: &mut Sources,
+    recipe: &File,
+    imports: &Imports,
+    overrides: &Overrides,
+) -> (Program, Diagnostics) {
     let (modules, mut diagnostics) = stdlib::load(sources);
-    let (parsed, complaints) = overrides::Parsed::parse(overrides, sources);
+    let (mut parsed, complaints) = overrides::Parsed::parse(overrides, sources);
+    parsed.look_into(imports);
     diagnostics.extend(complaints);
-    let (stages, complaints) = names::Stages::collect(&modules, recipe);
+    let (stages, complaints) = names::Stages::collect(&modules, recipe, imports);
     diagnostics.extend(complaints);
     let (program, complaints) = evaluate::program(sources, recipe, &stages, &parsed);
     diagnostics.extend(complaints);

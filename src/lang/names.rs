@@ -5,14 +5,37 @@ use std::collections::BTreeMap;
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
+        span::SourceId,
         suggest::did_you_mean,
     },
     lang::{
+        imports::Imports,
         signature::{Signature, duplicate},
         stdlib::Module,
     },
     syntax::ast::{File, Item, Name, Use},
 };
+
+/// The stages of a file.
+fn read<'a>(
+    file: &'a File,
+    library: &BTreeMap<String, Signature<'a>>,
+    diagnostics: &mut Diagnostics,
+) -> BTreeMap<String, Signature<'a>> {
+    let mut own: BTreeMap<String, Signature<'a>> = BTreeMap::new();
+    for item in &file.items {
+        let Item::Stage(item) = item else { continue };
+        let (signature, complaints) = Signature::read(item);
+        diagnostics.extend(complaints);
+        let path = signature.path.clone();
+        if let Some(first) = own.get(&path).or_else(|| library.get(&path)) {
+            diagnostics.push(duplicate(&Name { text: path, span: signature.span }, first.span));
+            continue;
+        }
+        own.insert(path, signature);
+    }
+    own
+}
 
 /// Words that the language itself gives a meaning where a value or a stage is named.
 pub(super) const FUNCTIONS: [&str; 4] = ["cosine", "linear", "path", "refresh"];
@@ -20,63 +43,85 @@ pub(super) const FUNCTIONS: [&str; 4] = ["cosine", "linear", "path", "refresh"];
 /// Every stage by its path.
 #[derive(Debug, Default)]
 pub struct Stages<'a> {
+    /// Those of the library.
     stages: BTreeMap<String, Signature<'a>>,
+    /// Those that each recipe defines or uses.
+    own: BTreeMap<SourceId, BTreeMap<String, Signature<'a>>>,
     modules: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl<'a> Stages<'a> {
-    /// The stages of the library, and then those of the recipe.
+    /// The stages of the library, and then those of each recipe.
     #[must_use]
-    pub fn collect(modules: &'a [Module], recipe: &'a File) -> (Self, Diagnostics) {
+    pub fn collect(modules: &'a [Module], recipe: &'a File, imports: &'a Imports) -> (Self, Diagnostics) {
         let mut stages = Self::default();
         let mut diagnostics = Diagnostics::default();
         for module in modules {
-            let added = stages.add(&module.file, &mut diagnostics);
+            let read = read(&module.file, &stages.stages, &mut diagnostics);
+            // In the order of the text.
+            let mut added: Vec<String> = read.keys().cloned().collect();
+            added.sort_by_key(|path| read.get(path).map(|it| it.span));
             stages.modules.insert(module.name, added);
+            stages.stages.extend(read);
         }
-        for path in stages.add(recipe, &mut diagnostics) {
-            let Some(stage) = stages.get(&path).filter(|it| it.body.is_none()) else { continue };
-            let complaint = Diagnostic::error(stage.span, format!("the stage `{path}` is not built in"));
-            diagnostics.push(complaint.hint("give it a body: `{ .. output name }`"));
+        for (source, imported) in imports.iter() {
+            stages.recipe(source, &imported.file, imports, &mut diagnostics);
         }
-        for item in &recipe.items {
-            if let Item::Use(item) = item {
-                stages.check_use(item, &mut diagnostics);
-            }
-        }
+        stages.recipe(recipe.source(), recipe, imports, &mut diagnostics);
         (stages, diagnostics)
     }
 
-    #[must_use]
-    pub fn get(&self, path: &str) -> Option<&Signature<'a>> {
-        self.stages.get(path)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Signature<'a>> {
-        self.stages.values()
-    }
-
-    /// The names of all stages, for suggestions.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.stages.keys().map(String::as_str)
-    }
-
-    /// Adds the stages of a file and returns their paths.
-    fn add(&mut self, file: &'a File, diagnostics: &mut Diagnostics) -> Vec<String> {
-        let mut added = Vec::new();
+    /// Adds what a recipe defines and uses.
+    fn recipe(&mut self, source: SourceId, file: &'a File, imports: &'a Imports, diagnostics: &mut Diagnostics) {
+        let mut own = read(file, &self.stages, diagnostics);
+        for stage in own.values().filter(|it| it.body.is_none()) {
+            let complaint = Diagnostic::error(stage.span, format!("the stage `{}` is not built in", stage.path));
+            diagnostics.push(complaint.hint("give it a body: `{ .. output name }`"));
+        }
         for item in &file.items {
-            let Item::Stage(item) = item else { continue };
-            let (signature, complaints) = Signature::read(item);
-            diagnostics.extend(complaints);
-            let path = signature.path.clone();
-            if let Some(first) = self.stages.get(&path) {
-                diagnostics.push(duplicate(&Name { text: path, span: signature.span }, first.span));
+            let Item::Use(item) = item else { continue };
+            let Some((name, alias)) = &item.file else {
+                self.check_use(item, diagnostics);
+                continue;
+            };
+            if let Some(first) = own.get(&alias.text).or_else(|| self.stages.get(&alias.text)) {
+                diagnostics.push(duplicate(alias, first.span));
                 continue;
             }
-            added.push(path.clone());
-            self.stages.insert(path, signature);
+            // What cannot be read has been complained of; its name is known all the same.
+            let used = imports.used(name.span).and_then(|used| Some((used, &imports.get(used)?.file)));
+            own.insert(
+                alias.text.clone(),
+                match used {
+                    Some((used, file)) => Signature::of_recipe(alias.text.clone(), used, file),
+                    None => Signature::missing(alias.text.clone(), alias.span),
+                },
+            );
+            if let Some((used, file)) = used {
+                let (inner, _) = (read(file, &self.stages, &mut Diagnostics::default()), used);
+                for (path, mut signature) in inner {
+                    signature.path = format!("{}.{path}", alias.text);
+                    own.insert(signature.path.clone(), signature);
+                }
+            }
         }
-        added
+        self.own.insert(source, own);
+    }
+
+    /// The stage that a path names in a recipe: one of its own, or one of the library.
+    #[must_use]
+    pub fn get(&self, source: SourceId, path: &str) -> Option<&Signature<'a>> {
+        self.own.get(&source).and_then(|own| own.get(path)).or_else(|| self.stages.get(path))
+    }
+
+    /// Every stage, each where it is defined or used, those of the library first.
+    pub fn iter(&self) -> impl Iterator<Item = &Signature<'a>> {
+        self.stages.values().chain(self.own.values().flat_map(BTreeMap::values))
+    }
+
+    /// Every stage that a recipe knows.
+    pub fn known(&self, source: SourceId) -> impl Iterator<Item = &Signature<'a>> {
+        self.stages.values().chain(self.own.get(&source).into_iter().flat_map(BTreeMap::values))
     }
 
     fn check_use(&self, item: &Use, diagnostics: &mut Diagnostics) {

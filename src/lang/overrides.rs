@@ -1,12 +1,16 @@
 //! Values set from outside: `--set scale=quick`, `--set dev1.lr=1e-5`.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
         span::{SourceId, Sources, Span},
     },
+    lang::imports::Imports,
     syntax::{
         self,
         ast::{Expr, ExprKind, Item},
@@ -18,6 +22,10 @@ use crate::{
 pub struct Overrides {
     /// Each `name=value` or `address.argument=value`, with the source text of an expression as its value.
     pub sets: Vec<String>,
+    /// As `sets`, from a file of parameters; what `sets` sets holds against them.
+    pub params: Vec<String>,
+    /// The name of that file.
+    pub params_file: PathBuf,
     /// What relative paths in them are joined to; relative to the recipe where it is left out.
     pub directory: Option<PathBuf>,
 }
@@ -27,6 +35,8 @@ pub struct Overrides {
 pub(super) struct Parsed {
     list: Vec<Override>,
     directory: Option<PathBuf>,
+    /// The folder of each recipe that is used, as seen from that of the recipe itself.
+    folders: BTreeMap<SourceId, PathBuf>,
 }
 
 /// One override.
@@ -48,14 +58,21 @@ impl Parsed {
     pub fn parse(overrides: &Overrides, sources: &mut Sources) -> (Self, Diagnostics) {
         let mut diagnostics = Diagnostics::default();
         let mut list = Vec::new();
-        for text in &overrides.sets {
-            let source = sources.add("--set", text.as_str());
+        let params = overrides.params.iter().map(|text| (overrides.params_file.as_path(), text));
+        let sets = overrides.sets.iter().map(|text| (Path::new("--set"), text));
+        for (origin, text) in params.chain(sets) {
+            let source = sources.add(origin, text.as_str());
             match Override::parse(source, text) {
                 Ok(one) => list.push(one),
                 Err(complaint) => diagnostics.push(complaint),
             }
         }
-        (Self { list, directory: overrides.directory.clone() }, diagnostics)
+        (Self { list, directory: overrides.directory.clone(), folders: BTreeMap::new() }, diagnostics)
+    }
+
+    /// Takes in where the recipes stand that are used.
+    pub fn look_into(&mut self, imports: &Imports) {
+        self.folders = imports.iter().map(|(source, it)| (source, it.folder.clone())).collect();
     }
 
     /// The override of a target that holds.
@@ -72,7 +89,10 @@ impl Parsed {
         let outside = self.list.iter().any(|it| it.target_span.source == span.source);
         match &self.directory {
             Some(directory) if outside => directory.join(path).display().to_string(),
-            _ => path,
+            _ => match self.folders.get(&span.source) {
+                Some(folder) => folder.join(path).display().to_string(),
+                None => path,
+            },
         }
     }
 }

@@ -21,6 +21,7 @@ pub struct Program {
     /// Bindings that hold several artifacts, with the key of each.
     pub collections: BTreeMap<String, Vec<(String, StepId)>>,
     pub gates: Vec<Gate>,
+    pub pins: Vec<Pin>,
     pub outputs: Vec<(String, Output)>,
 }
 
@@ -51,6 +52,16 @@ pub struct Call {
     pub span: Span,
     /// Where each argument was written: the recipe, a `--set`, or the default in the library.
     pub argument_spans: BTreeMap<String, Span>,
+}
+
+/// What a file from outside must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The file, relative to the recipe.
+    pub path: PathBuf,
+    /// In hexadecimal.
+    pub digest: String,
+    pub span: Span,
 }
 
 /// A condition that the results must meet.

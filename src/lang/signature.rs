@@ -3,11 +3,11 @@
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
-        span::Span,
+        span::{SourceId, Span},
         suggest::did_you_mean,
     },
     lang::types::Type,
-    syntax::ast::{Expr, Item, Name, StageBody, StageItem},
+    syntax::ast::{Expr, File, Item, Name, StageBody, StageItem},
 };
 
 /// A stage as a caller sees it.
@@ -20,6 +20,8 @@ pub struct Signature<'a> {
     pub returns: Type,
     /// The items that a composite stage expands into; None for a built-in one.
     pub body: Option<&'a [Item]>,
+    /// Whether it is a recipe, whose params and inputs are its parameters.
+    pub is_recipe: bool,
     /// Where the stage's name stands.
     pub span: Span,
 }
@@ -76,7 +78,48 @@ impl<'a> Signature<'a> {
         };
         let path = item.path.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().join(".");
         let span = item.path.iter().map(|it| it.span).reduce(Span::to).unwrap_or(item.span);
-        (Self { path, docs: &item.docs, parameters, returns, body, span }, diagnostics)
+        (Self { path, docs: &item.docs, parameters, returns, body, is_recipe: false, span }, diagnostics)
+    }
+
+    /// A recipe as a stage. What it gives, its outputs, only its evaluation tells.
+    #[must_use]
+    pub fn of_recipe(path: String, source: SourceId, file: &'a File) -> Self {
+        let mut parameters = Vec::new();
+        for item in &file.items {
+            // Mistakes in the items are found where they are evaluated.
+            let read = |ty| Type::read(ty).unwrap_or(Type::Unknown);
+            let (name, docs, ty, default, range) = match item {
+                Item::Param(it) => (&it.name, &it.docs, read(&it.ty), it.default.as_ref(), it.range.as_ref()),
+                Item::Input(it) => (&it.name, &it.docs, read(&it.ty), it.default.as_ref(), None),
+                _ => continue,
+            };
+            parameters.push(Parameter {
+                positional: ty.is_artifact() || ty.is_path(),
+                name: &name.text,
+                docs,
+                ty,
+                default,
+                range,
+                trains: false,
+                span: name.span,
+            });
+        }
+        Self {
+            path,
+            docs: &file.docs,
+            parameters,
+            returns: Type::Unknown,
+            body: Some(&file.items),
+            is_recipe: true,
+            span: Span::new(source, 0, 0),
+        }
+    }
+
+    /// What stands for a recipe that could not be read: it takes and gives anything.
+    #[must_use]
+    pub fn missing(path: String, span: Span) -> Self {
+        let (parameters, returns) = (Vec::new(), Type::Unknown);
+        Self { path, docs: "", parameters, returns, body: None, is_recipe: true, span }
     }
 
     /// Whether a call is a value, such as a term of a reward or a field of a row, and not a step.

@@ -18,6 +18,8 @@ pub enum Type {
     Int,
     Float,
     Text,
+    /// One of these texts.
+    Choice(Vec<String>),
     Path,
     /// An amount of any of these units.
     Amount(Vec<Unit>),
@@ -94,6 +96,10 @@ impl Type {
     pub fn read(written: &ast::Type) -> Result<Self, Diagnostic> {
         match &written.kind {
             TypeKind::Optional(inner) => Ok(Self::Optional(Box::new(Self::read(inner)?))),
+            TypeKind::Text(word) => Ok(Self::Choice(vec![word.clone()])),
+            TypeKind::Union(parts) if parts.iter().any(|it| matches!(it.kind, TypeKind::Text(_))) => {
+                Self::choice(parts)
+            }
             TypeKind::Union(parts) => {
                 let mut units = Vec::new();
                 for part in parts {
@@ -147,6 +153,23 @@ impl Type {
         }
     }
 
+    /// `"token" | "sequence"`
+    fn choice(parts: &[ast::Type]) -> Result<Self, Diagnostic> {
+        let mut words: Vec<String> = Vec::new();
+        for part in parts {
+            let TypeKind::Text(word) = &part.kind else {
+                let complaint = Diagnostic::error(part.span, "expected a text, such as `\"token\"`");
+                return Err(complaint.hint("a choice is between texts: `\"token\" | \"sequence\"`"));
+            };
+            if words.contains(word) {
+                let complaint = Diagnostic::error(part.span, format!("`\"{word}\"` is named twice"));
+                return Err(complaint.hint("name each choice once"));
+            }
+            words.push(word.clone());
+        }
+        Ok(Self::Choice(words))
+    }
+
     fn dataset(written: &ast::Type, arguments: &[ast::Type]) -> Result<Self, Diagnostic> {
         let parts: Vec<&ast::Type> = match arguments {
             [] => return Ok(Self::Dataset(Kind::ALL.to_vec())),
@@ -192,7 +215,7 @@ impl Type {
     #[must_use]
     pub fn takes_bare_words(&self) -> bool {
         match self {
-            Self::Text | Self::Path => true,
+            Self::Text | Self::Choice(_) | Self::Path => true,
             Self::Optional(inner) => inner.takes_bare_words(),
             other => other.is_artifact() && !matches!(other, Self::List(_)),
         }
@@ -220,6 +243,9 @@ impl Type {
             }
             (Self::Optional(wanted) | Self::Schedule(wanted), found) => wanted.accepts(found),
             (Self::Artifact, found) => found.is_artifact() && !matches!(found, Self::List(_)),
+            (Self::Choice(wanted), Self::Choice(found)) => found.iter().all(|word| wanted.contains(word)),
+            // Which text it is only a value tells, and that is looked at as well.
+            (Self::Choice(_), Self::Text) | (Self::Text, Self::Choice(_)) => true,
             (Self::Float, Self::Int) | (Self::Path, Self::Text) | (Self::Text, Self::Path) => true,
             (wanted, found) => wanted == found,
         }
@@ -230,6 +256,14 @@ impl Type {
     pub fn expectation(&self) -> String {
         match self {
             Self::Amount(units) => units.iter().map(|unit| unit.name()).collect::<Vec<_>>().join(" or "),
+            Self::Choice(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+                match words.split_last() {
+                    Some((last, [])) => last.clone(),
+                    Some((last, others)) => format!("{} or {last}", others.join(", ")),
+                    None => "nothing".to_owned(),
+                }
+            }
             Self::Optional(inner) | Self::Schedule(inner) => inner.expectation(),
             other => other.to_string(),
         }
@@ -252,6 +286,9 @@ impl fmt::Display for Type {
             Self::Int => write!(f, "int"),
             Self::Float => write!(f, "float"),
             Self::Text => write!(f, "str"),
+            Self::Choice(words) => {
+                write!(f, "{}", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" | "))
+            }
             Self::Path => write!(f, "path"),
             Self::Amount(units) => {
                 write!(f, "{}", units.iter().map(|unit| unit.name()).collect::<Vec<_>>().join(" | "))

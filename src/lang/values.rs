@@ -32,6 +32,8 @@ pub enum Value {
     List(Vec<Element>),
     /// What `for` makes: values by key, one part of the key for each clause.
     Collection(Vec<(Vec<String>, Self)>),
+    /// What a recipe with several outputs gives: a value by name.
+    Record(Vec<(String, Self)>),
     Reward(Reward),
     Predicate(Predicate),
     /// A field of a row that is a number, of the unit it counts.
@@ -59,6 +61,8 @@ pub struct Artifact {
     pub step: Option<StepId>,
     pub ty: Type,
     pub taint: Option<Taint>,
+    /// The step whose tokenizer a model reads with, or a text is written for, where that is known.
+    pub tokenizer: Option<StepId>,
     pub shape: Option<Shape>,
     /// Whether a program made it of which only the type is known, so that a report may hold any figure.
     pub foreign: bool,
@@ -94,6 +98,7 @@ impl Value {
                 Some((_, first)) => format!("a collection of {}", first.describe()),
                 None => "an empty collection".into(),
             },
+            Self::Record(_) => "the outputs of a recipe".into(),
             Self::Reward(_) => "Reward".into(),
             Self::Predicate(_) => "Predicate".into(),
             Self::RowField { .. } => "a field of a row".into(),
@@ -157,6 +162,9 @@ impl Value {
             Self::Collection(members) => {
                 Self::Collection(members.into_iter().map(|(key, value)| (key, value.map_artifacts(change))).collect())
             }
+            Self::Record(members) => {
+                Self::Record(members.into_iter().map(|(name, value)| (name, value.map_artifacts(change))).collect())
+            }
             other => other,
         }
     }
@@ -177,6 +185,7 @@ impl Value {
             Self::Unknown(_)
             | Self::None
             | Self::Collection(_)
+            | Self::Record(_)
             | Self::RowField { .. }
             | Self::Artifact(_)
             | Self::Figure(_)

@@ -10,6 +10,7 @@ pub mod json;
 pub mod lineage;
 pub mod lines;
 pub mod log;
+pub mod origins;
 pub mod plan;
 pub mod show;
 pub mod status;

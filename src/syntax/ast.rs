@@ -1,6 +1,6 @@
 //! What a recipe says, before anyone asks what it means.
 
-use crate::base::span::Span;
+use crate::base::span::{SourceId, Span};
 
 /// One recipe file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +21,29 @@ pub enum Item {
     Output(Output),
 }
 
+impl File {
+    /// The text that the file was parsed from, as far as its items tell.
+    #[must_use]
+    pub fn source(&self) -> SourceId {
+        self.items.first().map(|it| it.span().source).unwrap_or_default()
+    }
+}
+
+impl Item {
+    #[must_use]
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Use(it) => it.span,
+            Self::Param(it) => it.span,
+            Self::Input(it) => it.span,
+            Self::Binding(it) => it.span,
+            Self::Stage(it) => it.span,
+            Self::Require(it) => it.span,
+            Self::Output(it) => it.span,
+        }
+    }
+}
+
 /// A word and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
@@ -28,9 +51,11 @@ pub struct Name {
     pub span: Span,
 }
 
-/// `use std.r1` or `use std.reward { accuracy, format }`.
+/// `use std.r1`, `use std.reward { accuracy, format }`, or `use ./other.rgm as other`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Use {
+    /// The recipe that is used, and the name by which this one calls it; a library where there is none.
+    pub file: Option<(Name, Name)>,
     pub path: Vec<Name>,
     pub names: Vec<Name>,
     pub span: Span,
@@ -54,6 +79,8 @@ pub struct Input {
     pub name: Name,
     pub ty: Type,
     pub default: Option<Expr>,
+    /// The digest that the file must have: `@ blake3:9f86..`.
+    pub pin: Option<Name>,
     pub label: Option<Name>,
     pub span: Span,
 }
@@ -126,6 +153,8 @@ pub enum TypeKind {
     Union(Vec<Type>),
     /// `int?`.
     Optional(Box<Type>),
+    /// `"token"`, one of the words that a choice is between.
+    Text(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -196,6 +225,13 @@ pub enum ExprKind {
     /// `for m in [zero, r1], s in [1, 2] { eval(m, test, seed = s) }`
     For {
         clauses: Vec<(Name, Expr)>,
+        body: Box<Expr>,
+    },
+    /// `repeat i in 1..3 from m { sft(m, data, seed = i) }`: `m` is what the round before has made.
+    Repeat {
+        clause: (Name, Box<Expr>),
+        from: Name,
+        start: Box<Expr>,
         body: Box<Expr>,
     },
     /// Something that could not be parsed and has been complained of.

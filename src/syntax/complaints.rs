@@ -100,7 +100,9 @@ impl<'a> Place<'a> {
         if self.expects(Rule::assign) && self.is_argument_name() && self.found().is_some_and(|it| it.is_symbol(":")) {
             return "`=`".to_owned();
         }
-        let must = [Rule::kw_after, Rule::bound_dots, Rule::brace_open].into_iter().filter(|_| self.follows_value());
+        let must = [Rule::kw_after, Rule::kw_from, Rule::bound_dots, Rule::brace_open]
+            .into_iter()
+            .filter(|_| self.follows_value());
         if let Some(words) = must.into_iter().find(|it| self.expects(*it)).and_then(phrase) {
             return words.to_owned();
         }
@@ -218,8 +220,8 @@ fn closes(rule: Rule) -> bool {
 
 /// Rules for parts that can be left away.
 fn may_come(rule: Rule) -> bool {
-    use Rule::{angle_open, assign, bar, bounds, default, kw_as, kw_in, label, optional};
-    matches!(rule, bar | optional | angle_open | default | assign | bounds | kw_in | label | kw_as)
+    use Rule::{angle_open, assign, at, bar, bounds, default, kw_as, kw_in, label, optional, pin};
+    matches!(rule, bar | optional | angle_open | default | assign | bounds | kw_in | label | kw_as | pin | at)
 }
 
 /// A rule in words; None for those that would only lengthen the message.
@@ -236,10 +238,14 @@ fn phrase(rule: Rule) -> Option<&'static str> {
         Rule::bounds | Rule::kw_in => "`in`",
         Rule::kw_else => "`else`",
         Rule::kw_after => "`after`",
+        Rule::kw_from => "`from`",
         Rule::kw_builtin => "`builtin`",
         Rule::colon => "`:`",
         Rule::comma => "`,`",
         Rule::dot => "`.`",
+        Rule::at | Rule::pin => "`@`",
+        Rule::hash => "a digest, such as `blake3:9f86..`",
+        Rule::file => "a file, such as `./other.rgm`",
         Rule::bound_dots => "`..`",
         Rule::arrow => "`->`",
         Rule::bar => "`|`",

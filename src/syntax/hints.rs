@@ -136,7 +136,7 @@ fn after_value(place: &Place<'_>, found: &Token<'_>) -> Option<String> {
         ("<" | "<=" | ">" | ">=" | "==" | "!=", _) => Some("join two comparisons with `and`".to_owned()),
         ("?", _) => Some("choose with `if condition { a } else { b }`".to_owned()),
         ("%", _) => Some("there is no `%` operator; write percentages as `0.05`".to_owned()),
-        (_, _) if place.expects(Rule::kw_after) => None,
+        (_, _) if place.expects(Rule::kw_after) || place.expects(Rule::kw_from) => None,
         (_, Some("(")) if starts_value && place.expects(Rule::comma) => Some("separate arguments with `,`".to_owned()),
         (_, Some("[")) if starts_value && place.expects(Rule::comma) => {
             Some("separate the parts of a list with `,`".to_owned())
@@ -148,7 +148,11 @@ fn after_value(place: &Place<'_>, found: &Token<'_>) -> Option<String> {
 /// Parts that an item or expression lacks.
 fn part(place: &Place<'_>) -> Option<String> {
     let found = place.found();
-    let hint = if place.expects(Rule::kw_after) {
+    let hint = if place.expects(Rule::kw_as) && place.first().is_some_and(|it| it.is_word("use")) {
+        "a recipe is used under a name: `use ./other.rgm as other`"
+    } else if place.expects(Rule::kw_from) {
+        "a chain is written `repeat i in 1..3 from model { .. }`"
+    } else if place.expects(Rule::kw_after) {
         "a change is written `A then B after 100 steps`"
     } else if place.expects(Rule::bound_dots) {
         "bounds are written `in 2..64`"

@@ -1,15 +1,18 @@
 //! From text to syntax tree: `parse` never fails, it complains and goes on.
 
 pub mod ast;
+pub mod bare;
 mod chunks;
 mod complaints;
 mod docs;
+pub mod format;
 mod grammar;
 mod hints;
 mod lower;
 mod parse;
-mod tokens;
+pub mod tokens;
 
+pub use format::format;
 pub use parse::parse;
 
 /// The words that no value, parameter or stage can have for a name.

@@ -1,5 +1,7 @@
 //! Calls: which stage is meant, and what its arguments come to.
 
+use serde_json::{Value as Json, json};
+
 use super::{
     Evaluator,
     command::COMMAND,
@@ -32,17 +34,20 @@ impl<'a> Evaluator<'a> {
             let hint = "a call names a stage, such as `sft(..)` or `merge.linear(..)`";
             return self.mistake(Diagnostic::error(callee.span, "expected the name of a stage").hint(hint));
         };
-        let stages = self.stages;
         if path == COMMAND {
             return self.command(expr, callee.span, arguments, None, scope);
         }
-        if let Some(stage) = stages.get(&path) {
+        if let Some(stage) = self.stage(&path, scope) {
+            if stage.is_recipe && stage.body.is_none() {
+                self.look_at(arguments, scope);
+                return Value::MISTAKE;
+            }
             let written = self.bind(stage, callee.span, arguments, scope);
             return self.apply(stage, written, expr.span, scope);
         }
         match path.as_str() {
             "cosine" | "linear" => self.curve(&path, callee.span, arguments, scope),
-            "path" => self.file(callee.span, arguments, scope),
+            "path" => self.named_file(callee.span, arguments, scope),
             "refresh" => self.refresh(callee.span, arguments, scope),
             _ => {
                 self.look_at(arguments, scope);
@@ -53,17 +58,23 @@ impl<'a> Evaluator<'a> {
                     Diagnostic::error(callee.span, format!("unknown stage `{path}`"))
                 };
                 let hint =
-                    did_you_mean(&path, self.stages.paths().chain(FUNCTIONS)).or_else(|| self.by_last_word(&path));
+                    did_you_mean(&path, self.paths(scope).chain(FUNCTIONS)).or_else(|| self.by_last_word(&path, scope));
                 self.mistake(complaint.maybe_hint(hint))
             }
         }
     }
 
     /// `linear_merge` is far from `merge.linear`, but `merge.ties` and `linear` share a word with it.
-    fn by_last_word(&self, path: &str) -> Option<String> {
+    fn by_last_word(&self, path: &str, scope: &Scope) -> Option<String> {
         let words: Vec<&str> = path.split(['.', '_']).collect();
         let shares = |it: &&str| it.split(['.', '_']).any(|word| words.contains(&word));
-        self.stages.paths().find(shares).map(|it| format!("did you mean `{it}`?"))
+        self.paths(scope).find(shares).map(|it| format!("did you mean `{it}`?"))
+    }
+
+    /// The paths of all stages that are known in a scope.
+    fn paths(&self, scope: &Scope) -> impl Iterator<Item = &'a str> + use<'a> {
+        let stages = self.stages;
+        stages.known(self.file(scope)).map(|it| it.path.as_str())
     }
 
     /// The value of a stage used with these arguments: a step, the result of a composite, or a plain value.
@@ -74,6 +85,9 @@ impl<'a> Evaluator<'a> {
         span: Span,
         scope: &Scope,
     ) -> Value {
+        if stage.is_recipe {
+            return self.apply_recipe(stage, written, span, scope);
+        }
         let mut values = Vec::with_capacity(written.len());
         for (parameter, written) in stage.parameters.iter().zip(written) {
             let target = format!("{}.{}", scope.address, parameter.name);
@@ -86,9 +100,9 @@ impl<'a> Evaluator<'a> {
     /// The value of a stage used with values that are known.
     pub(super) fn invoke(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
         match (&stage.returns, stage.body) {
-            (_, Some(body)) => self.expand(stage, body, values, span, scope),
+            (_, Some(body)) => self.expand(stage, body, values.into_iter().map(Some).collect(), span, scope),
             (Type::Reward, None) => {
-                let arguments = values.iter().map(|(value, _)| value.to_json()).collect();
+                let arguments = values.iter().map(|(value, _)| argument_of_term(value)).collect();
                 let terms = vec![Term { weight: 1.0, name: stage.path.clone(), arguments }];
                 Value::Reward(Reward { terms })
             }
@@ -134,6 +148,17 @@ impl<'a> Evaluator<'a> {
         self.dry(|me| arguments.iter().for_each(|it| drop(me.eval(&it.value, scope))));
     }
 }
+
+/// An artifact in a term of a reward stands there as its step, until the step that uses the reward takes it in.
+fn argument_of_term(value: &Value) -> Json {
+    match value {
+        Value::Artifact(artifact) => json!({ STEP: artifact.step.map(|it| it.0) }),
+        other => other.to_json(),
+    }
+}
+
+/// The member that marks a step among the arguments of a reward's term.
+pub(super) const STEP: &str = "step";
 
 /// `sft`, or `merge.linear`.
 pub(super) fn path(callee: &Expr) -> Option<String> {

@@ -9,6 +9,7 @@ use crate::{
         diagnostic::Diagnostic,
         schedule::Schedule,
         span::Span,
+        suggest::did_you_mean,
         units::{Amount, Unit},
     },
     lang::{
@@ -126,6 +127,7 @@ impl<'a> Evaluator<'a> {
             (ty, Value::Artifact(artifact)) if ty.accepts(&artifact.ty) => Value::Artifact(artifact),
             (Type::Path, Value::Text(path)) => Value::Path(self.overrides.resolve(path, span)),
             (Type::Text, Value::Path(path)) => Value::Text(path),
+            (Type::Choice(words), Value::Text(word)) if words.contains(&word) => Value::Text(word),
             (Type::Bool, value @ Value::Bool(_))
             | (Type::Int, value @ Value::Int(_))
             | (Type::Float, value @ Value::Float(_))
@@ -179,8 +181,13 @@ impl<'a> Evaluator<'a> {
 
     fn mismatch(&mut self, ty: &Type, value: &Value, span: Span) -> Value {
         let found = value.describe();
+        let found = match (ty, value) {
+            (Type::Choice(_), Value::Text(word)) => format!("`\"{word}\"`"),
+            _ => found,
+        };
         let complaint = Diagnostic::error(span, format!("expected {}, found {found}", ty.expectation()));
         let hint = match (ty, value) {
+            (Type::Choice(words), Value::Text(word)) => did_you_mean(word, words.iter().map(String::as_str)),
             (Type::Amount(units), value) if value.number().is_some() => units
                 .first()
                 .map(|unit| format!("add the unit: `{} {}`", value.number().unwrap_or_default(), unit.name())),
@@ -213,6 +220,7 @@ pub(super) fn stand_in(ty: &Type) -> Value {
                 step: None,
                 ty: ty.clone(),
                 taint: None,
+                tokenizer: None,
                 shape: None,
                 origin: None,
                 foreign: false,

@@ -14,17 +14,11 @@ use crate::{
 const MOST_MEMBERS: i64 = 10_000;
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn for_each(&mut self, span: Span, clauses: &'a [(Name, Expr)], body: &'a Expr, scope: &Scope) -> Value {
+    pub(super) fn for_each(&mut self, clauses: &'a [(Name, Expr)], body: &'a Expr, scope: &Scope) -> Value {
         let mut members = Vec::new();
         let whole = self.clause(clauses, body, scope, &scope.address, Vec::new(), &mut members);
         if !whole {
             return Value::MISTAKE;
-        }
-        let mut keys: Vec<&Vec<String>> = members.iter().map(|(key, _)| key).collect();
-        keys.sort_unstable();
-        if let Some([twice, _]) = keys.windows(2).find(|it| matches!(it, [a, b] if a == b)) {
-            let complaint = Diagnostic::error(span, format!("two members have the key `{}`", twice.join(", ")));
-            return self.mistake(complaint.hint("name each member once"));
         }
         Value::Collection(members)
     }
@@ -53,6 +47,16 @@ impl<'a> Evaluator<'a> {
             self.dry(|me| me.clause(rest, body, &scope, address, vec![name.text.clone()], &mut Vec::new()));
             return false;
         };
+        if elements.is_empty() {
+            let complaint = Diagnostic::error(source.span, "expected at least one member, found an empty list");
+            self.mistake(complaint.hint("`for` over nothing makes nothing; name what to go over"));
+            return false;
+        }
+        if let Some(twice) = repeated(&elements) {
+            let complaint = Diagnostic::error(source.span, format!("two members have the key `{twice}`"));
+            self.mistake(complaint.hint("name each member once"));
+            return false;
+        }
         let mut whole = true;
         for element in elements {
             let mut scope = scope.clone();
@@ -61,6 +65,51 @@ impl<'a> Evaluator<'a> {
             whole &= self.clause(rest, body, &scope, address, key, members);
         }
         whole
+    }
+
+    /// `repeat i in 1..3 from m { .. }`: what the last round makes, each round having what the one before has made.
+    pub(super) fn repeat(
+        &mut self,
+        (name, source): &'a (Name, Box<Expr>),
+        from: &'a Name,
+        start: &'a Expr,
+        body: &'a Expr,
+        scope: &Scope,
+    ) -> Value {
+        let mut value = self.eval(start, &scope.argument(&from.text));
+        let of = scope.argument(&name.text);
+        let elements = self.elements(source, &of).unwrap_or_default();
+        let round = |me: &mut Self, element: Element, value: Value| {
+            let mut scope = scope.member(&element.key);
+            scope.locals.push((name.text.clone(), element.value, element.key));
+            scope.locals.push((from.text.clone(), value, from.text.clone()));
+            me.eval(body, &scope)
+        };
+        if elements.is_empty() {
+            let stand_in = Element { key: name.text.clone(), value: Value::MISTAKE };
+            self.dry(|me| round(me, stand_in, value));
+            let complaint = Diagnostic::error(source.span, "expected at least one round, found an empty list");
+            // Where it is not a list at all, that has been said.
+            if !self.diagnostics.iter().any(|it| it.span == Some(source.span)) {
+                self.diagnostics.push(complaint.hint("name the rounds, such as `1..3`"));
+            }
+            return Value::MISTAKE;
+        }
+        if let Some(twice) = repeated(&elements) {
+            let complaint = Diagnostic::error(source.span, format!("two rounds have the key `{twice}`"));
+            return self.mistake(complaint.hint("name each round once"));
+        }
+        for element in elements {
+            let next = round(self, element, value.clone());
+            let (was, is) = (value.describe(), next.describe());
+            let known = |it: &Value| !matches!(it, Value::Unknown(_));
+            if was != is && known(&value) && known(&next) {
+                let complaint = Diagnostic::error(body.span, format!("expected {was}, found {is}"));
+                return self.mistake(complaint.hint("each round makes what the next starts from"));
+            }
+            value = next;
+        }
+        value
     }
 
     /// What `for` goes over, each with its key.
@@ -151,4 +200,11 @@ impl<'a> Evaluator<'a> {
             None => Value::MISTAKE,
         }
     }
+}
+
+/// A key that two elements have.
+fn repeated(elements: &[Element]) -> Option<&str> {
+    let mut keys: Vec<&str> = elements.iter().map(|it| it.key.as_str()).collect();
+    keys.sort_unstable();
+    keys.windows(2).find_map(|it| if let [a, b] = it { (a == b).then_some(*a) } else { None })
 }

@@ -45,8 +45,7 @@ impl<'a> Evaluator<'a> {
         ty: Option<&'a ast::Type>,
         scope: &Scope,
     ) -> Value {
-        let stages = self.stages;
-        let Some(stage) = stages.get(COMMAND) else { return Value::MISTAKE };
+        let Some(stage) = self.stage(COMMAND, scope) else { return Value::MISTAKE };
         let returns = self.made(callee, ty);
         let (written, ports) = self.sort_out(stage, callee, arguments, scope);
         let settings = self.settings(stage, &written, callee, scope);
@@ -65,7 +64,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The name of a file, where nothing else says that a text is one.
-    pub(super) fn file(&mut self, callee: Span, arguments: &'a [Argument], scope: &Scope) -> Value {
+    pub(super) fn named_file(&mut self, callee: Span, arguments: &'a [Argument], scope: &Scope) -> Value {
         match arguments {
             [Argument { name: None, value }] => self.eval_as(value, &Type::Path, scope),
             _ => {

@@ -4,6 +4,7 @@ use super::{
     Evaluator,
     calls::Placed,
     coerce::stand_in,
+    items::named,
     scope::{Definition, Entry, FrameId, Scope, State},
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         types::Type,
         values::Value,
     },
-    syntax::ast::{Item, Name},
+    syntax::ast::{Expr, Item, Name},
 };
 
 /// Stages that use stages twice, and those again, double with each line; a slip should not make a million steps.
@@ -25,16 +26,22 @@ impl<'a> Evaluator<'a> {
         let stages = self.stages;
         for stage in stages.iter() {
             let outside = Scope::new(FrameId::EMPTY, String::new());
-            for parameter in &stage.parameters {
+            for parameter in stage.parameters.iter().filter(|_| !stage.is_recipe) {
                 if let Some(default) = parameter.default {
                     self.dry(|me| me.ranged(default, &parameter.ty, parameter.range, &outside));
                 }
             }
             let Some(body) = stage.body else { continue };
+            if stage.is_recipe {
+                let written = vec![None; stage.parameters.len()];
+                let scope = Scope::new(FrameId::EMPTY, stage.path.clone());
+                self.dry(|me| me.apply_recipe(stage, written, stage.span, &scope));
+                continue;
+            }
             for item in body {
                 self.check_item(item);
             }
-            let values = stage.parameters.iter().map(|it| (stand_in(&it.ty), it.span)).collect();
+            let values = stage.parameters.iter().map(|it| Some((stand_in(&it.ty), it.span))).collect();
             let scope = Scope::new(FrameId::EMPTY, stage.path.clone());
             self.dry(|me| me.expand(stage, body, values, stage.span, &scope));
         }
@@ -57,7 +64,7 @@ impl<'a> Evaluator<'a> {
         &mut self,
         stage: &'a Signature<'a>,
         body: &'a [Item],
-        values: Vec<Placed>,
+        values: Vec<Option<Placed>>,
         span: Span,
         scope: &Scope,
     ) -> Value {
@@ -74,24 +81,56 @@ impl<'a> Evaluator<'a> {
             self.diagnostics.push(Diagnostic::error(stage.span, message).hint("use fewer stages within stages"));
             return stand_in(&stage.returns);
         }
-        let id = self.open(body, format!("{}.", scope.address));
+        let id = self.open(body, format!("{}.", scope.address), stage.span.source);
         self.give(id, stage, values);
         self.expanding.push(&stage.path);
         // Names of the caller are no part of a cycle in here.
         let path = std::mem::take(&mut self.path);
         self.entries(id);
-        let value = self.result(id, stage);
+        // A recipe without outputs is of use for its stages; only a call of it is a mistake.
+        let is_called = !(stage.is_recipe && scope.frame == FrameId::EMPTY);
+        let value = if is_called { self.result(id, stage, span) } else { Value::MISTAKE };
         self.path = path;
         self.expanding.pop();
         value
     }
 
+    /// The result of a recipe used as a stage. Params and inputs that are not given keep what the recipe gives them.
+    pub(super) fn apply_recipe(
+        &mut self,
+        stage: &'a Signature<'a>,
+        written: Vec<Option<&'a Expr>>,
+        span: Span,
+        scope: &Scope,
+    ) -> Value {
+        let Some(body) = stage.body else { return Value::MISTAKE };
+        let mut values = Vec::with_capacity(written.len());
+        for (parameter, written) in stage.parameters.iter().zip(written) {
+            let target = format!("{}.{}", scope.address, parameter.name);
+            let given = self.overridden(&target, &parameter.ty, None).or(written);
+            values.push(match given {
+                Some(_) => Some(self.argument(stage, parameter, given, span, scope)),
+                None if parameter.default.is_none() => Some((stand_in(&parameter.ty), span)),
+                None => None,
+            });
+        }
+        let inputs = body.iter().filter_map(|it| if let Item::Input(input) = it { Some(input) } else { None });
+        for input in inputs {
+            let Some(at) = stage.position(&input.name.text) else { continue };
+            if let Some(Some((value, _))) = values.get_mut(at) {
+                *value = named(std::mem::replace(value, Value::None), &input.name, input.label.as_ref());
+            }
+        }
+        self.expand(stage, body, values, span, scope)
+    }
+
     /// Puts the parameters into the frame of the body.
-    fn give(&mut self, id: FrameId, stage: &'a Signature<'a>, values: Vec<Placed>) {
-        for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
+    fn give(&mut self, id: FrameId, stage: &'a Signature<'a>, values: Vec<Option<Placed>>) {
+        for (parameter, value) in stage.parameters.iter().zip(values) {
+            let Some((value, span)) = value else { continue };
             let entry = Entry { definition: Definition::Given, span, state: State::Done(value) };
             let Some(frame) = self.frames.get_mut(id.0) else { return };
-            if let Some(taken) = frame.entries.insert(parameter.name, entry) {
+            if let Some(taken) = frame.entries.insert(parameter.name, entry).filter(|_| !stage.is_recipe) {
                 let name = Name { text: parameter.name.to_owned(), span: taken.span };
                 self.diagnostics.push(duplicate(&name, parameter.span));
             }
@@ -99,9 +138,20 @@ impl<'a> Evaluator<'a> {
     }
 
     /// What the body's one output is.
-    fn result(&mut self, id: FrameId, stage: &Signature<'a>) -> Value {
+    fn result(&mut self, id: FrameId, stage: &Signature<'a>, span: Span) -> Value {
         let outputs = self.frame(id).map(|it| it.outputs.clone()).unwrap_or_default();
         let names: Vec<&'a Name> = outputs.iter().flat_map(|it| &it.names).collect();
+        if stage.is_recipe && names.len() > 1 {
+            let mut value = |name: &&'a Name| {
+                let scope = self.scope(id, &name.text);
+                (name.text.clone(), self.name(&name.text, name.span, &scope))
+            };
+            return Value::Record(names.iter().map(&mut value).collect());
+        }
+        if stage.is_recipe && names.is_empty() {
+            let complaint = Diagnostic::error(span, format!("the recipe `{}` has no output", stage.path));
+            return self.mistake(complaint.hint("add `output name` to it"));
+        }
         let [name] = names.as_slice() else {
             let (span, message) = match names.get(1) {
                 Some(second) => (second.span, format!("the stage `{}` has more than one output", stage.path)),

@@ -58,7 +58,8 @@ impl<'a> Evaluator<'a> {
                 self.same_type(expr.span, &value, &other);
                 value
             }
-            ExprKind::For { clauses, body } => self.for_each(expr.span, clauses, body, scope),
+            ExprKind::Repeat { clause, from, start, body } => self.repeat(clause, from, start, body, scope),
+            ExprKind::For { clauses, body } => self.for_each(clauses, body, scope),
         }
     }
 
@@ -110,8 +111,7 @@ impl<'a> Evaluator<'a> {
         if name == "none" {
             return Value::None;
         }
-        let stages = self.stages;
-        if let Some(stage) = stages.get(name) {
+        if let Some(stage) = self.stage(name, scope) {
             if stage.is_value() && !stage.parameters.iter().any(|it| it.is_required()) {
                 return self.apply(stage, vec![None; stage.parameters.len()], span, scope);
             }
@@ -120,15 +120,20 @@ impl<'a> Evaluator<'a> {
         }
         let complaint = Diagnostic::error(span, format!("unknown name `{name}`"));
         let outside = self.frame(FrameId::RECIPE).is_some_and(|it| it.entries.contains_key(name));
-        if outside && scope.frame != FrameId::RECIPE {
+        if outside && scope.frame != FrameId::RECIPE && self.in_stage(scope) {
             let hint = format!("a stage sees only its parameters; add `{name}` to them");
             return self.mistake(complaint.hint(hint));
         }
-        let values = self.stages.iter().filter(|it| it.is_value()).map(|it| it.path.as_str());
+        let values = self.stages.known(self.file(scope)).filter(|it| it.is_value()).map(|it| it.path.as_str());
         let locals = scope.locals.iter().map(|(name, _, _)| name.as_str());
         let items = self.frame(scope.frame).into_iter().flat_map(|it| it.entries.keys().copied());
         let hint = did_you_mean(name, locals.chain(items).chain(values));
         self.mistake(complaint.maybe_hint(hint))
+    }
+
+    /// Whether a scope stands in the body of a stage of the recipe itself.
+    fn in_stage(&self, scope: &Scope) -> bool {
+        self.frame(FrameId::RECIPE).is_some_and(|it| it.file == self.file(scope))
     }
 
     fn field(&mut self, expr: &'a Expr, of: &'a Expr, name: &'a Name, scope: &Scope) -> Value {
@@ -146,6 +151,16 @@ impl<'a> Evaluator<'a> {
                     None => Value::MISTAKE,
                 }
             }
+            Value::Record(members) => match members.iter().find(|(it, _)| *it == name.text) {
+                Some((_, value)) => value.clone(),
+                None => {
+                    let names = || members.iter().map(|(it, _)| it.as_str());
+                    let hint = did_you_mean(&name.text, names())
+                        .unwrap_or_else(|| format!("its outputs are {}", names().collect::<Vec<_>>().join(", ")));
+                    let complaint = Diagnostic::error(name.span, format!("the recipe has no output `{}`", name.text));
+                    self.mistake(complaint.hint(hint))
+                }
+            },
             Value::Unknown(Type::Unknown | Type::Report) => Value::MISTAKE,
             Value::Collection(_) | Value::List(_) => {
                 let text = self.sources.slice(of.span);

@@ -6,21 +6,25 @@ use super::{
     scope::{Definition, Entry, Frame, FrameId, Scope, State},
 };
 use crate::{
-    base::{diagnostic::Diagnostic, span::Span, suggest::did_you_mean},
+    base::{
+        diagnostic::Diagnostic,
+        span::{SourceId, Span},
+        suggest::did_you_mean,
+    },
     lang::{
         labels::Taint,
-        program::{Gate, Output, ParamValue},
+        program::{Gate, Output, ParamValue, Pin},
         signature::{duplicate, label},
         types::Type,
         values::Value,
     },
-    syntax::ast::{Binding, Expr, Input, Item, Name, Param, Require},
+    syntax::ast::{Binding, Expr, ExprKind, Input, Item, Name, Param, Require},
 };
 
 impl<'a> Evaluator<'a> {
     /// Opens a frame for a row of items: every name is known before any is evaluated.
-    pub(super) fn open(&mut self, items: &'a [Item], prefix: String) -> FrameId {
-        let mut frame = Frame { prefix, dry: self.dry, ..Frame::default() };
+    pub(super) fn open(&mut self, items: &'a [Item], prefix: String, file: SourceId) -> FrameId {
+        let mut frame = Frame { prefix, dry: self.dry, file, ..Frame::default() };
         for item in items {
             match item {
                 Item::Require(require) => frame.requires.push(require),
@@ -148,13 +152,16 @@ impl<'a> Evaluator<'a> {
             self.diagnostics.push(complaint.hint(format!("give it a default, or `--set {}=..`", name.text)));
             return Value::Unknown(ty);
         };
-        self.program.params.push(ParamValue {
-            name: param.name.text.clone(),
-            docs: param.docs.clone(),
-            ty,
-            value: value.to_json(),
-            span: expr.span,
-        });
+        // Those of a recipe that is used are arguments there.
+        if scope.frame == FrameId::RECIPE {
+            self.program.params.push(ParamValue {
+                name: param.name.text.clone(),
+                docs: param.docs.clone(),
+                ty,
+                value: value.to_json(),
+                span: expr.span,
+            });
+        }
         value
     }
 
@@ -168,8 +175,29 @@ impl<'a> Evaluator<'a> {
             self.diagnostics.push(complaint.hint(format!("give it a default, or `--set {}=..`", name.text)));
             return Value::Unknown(ty);
         };
+        if let (Some(pin), true, false) = (&input.pin, set.is_none(), self.dry) {
+            self.pin(pin, expr);
+        }
         let value = self.eval_as(expr, &ty, scope);
         named(value, &input.name, input.label.as_ref())
+    }
+
+    /// Notes what the file of an input must hold.
+    fn pin(&mut self, pin: &'a Name, file: &'a Expr) {
+        let ExprKind::Text(path) = &file.kind else {
+            let complaint = Diagnostic::error(pin.span, "only a file can be pinned");
+            self.diagnostics.push(complaint.hint("remove the pin, or name a file before it"));
+            return;
+        };
+        let digest = pin.text.strip_prefix("blake3:").unwrap_or(&pin.text).to_ascii_lowercase();
+        if digest.len() != 64 {
+            let found = digest.len();
+            let complaint = Diagnostic::error(pin.span, format!("expected 64 hexadecimal digits, found {found}"));
+            self.diagnostics.push(complaint.hint("`regimen pin` writes the digest of what is there"));
+            return;
+        }
+        let path = self.overrides.resolve(path.clone(), file.span).into();
+        self.program.pins.push(Pin { path, digest, span: pin.span });
     }
 
     fn binding(&mut self, binding: &'a Binding, scope: &Scope) -> Value {
@@ -233,7 +261,7 @@ impl<'a> Evaluator<'a> {
 }
 
 /// The value under its name: what is labelled starts a path of evaluation data, what is not prolongs it.
-fn named(value: Value, name: &Name, label: Option<&Name>) -> Value {
+pub(super) fn named(value: Value, name: &Name, label: Option<&Name>) -> Value {
     let label = label.filter(|it| it.text == "eval");
     value.map_artifacts(&|mut artifact| {
         artifact.taint = match (artifact.taint, label) {

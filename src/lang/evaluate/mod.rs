@@ -21,13 +21,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
-        span::Sources,
+        span::{SourceId, Sources, Span},
         suggest::did_you_mean,
     },
     lang::{
         names::Stages,
         overrides::Parsed,
         program::{Call, Program},
+        signature::Signature,
         values::Value,
     },
     syntax::ast::File,
@@ -47,7 +48,7 @@ pub(super) fn program(
         overrides,
         diagnostics: Diagnostics::default(),
         // The first frame is empty: defaults in signatures see no names but those of stages.
-        frames: vec![Frame::default()],
+        frames: vec![Frame { file: recipe.source(), ..Frame::default() }],
         path: Vec::new(),
         expanding: Vec::new(),
         expansions: 0,
@@ -57,7 +58,7 @@ pub(super) fn program(
         targets: BTreeSet::new(),
         program: Program { docs: recipe.docs.clone(), ..Program::default() },
     };
-    let frame = evaluator.open(&recipe.items, String::new());
+    let frame = evaluator.open(&recipe.items, String::new(), recipe.source());
     evaluator.check_stages();
     evaluator.recipe(frame);
     evaluator.check_targets();
@@ -80,8 +81,8 @@ struct Evaluator<'a> {
     dry: bool,
     /// Whether what is evaluated stands in a branch not taken.
     untaken: bool,
-    /// How often an address was asked for.
-    addresses: BTreeMap<String, usize>,
+    /// The addresses that are taken, and by which call.
+    addresses: BTreeMap<String, Span>,
     /// Everything that `--set` may name.
     targets: BTreeSet<String>,
     program: Program,
@@ -102,12 +103,13 @@ impl Evaluator<'_> {
         value
     }
 
-    /// Adds a call, at its address or, where two calls would share one, at a numbered one.
-    fn add_call(&mut self, mut call: Call) -> crate::lang::StepId {
-        let uses = self.addresses.entry(call.address.clone()).or_default();
-        *uses += 1;
-        if *uses > 1 {
-            call.address = format!("{}#{uses}", call.address);
+    /// Adds a call. Where two would share an address neither could be named, so that is a mistake.
+    fn add_call(&mut self, call: Call) -> crate::lang::StepId {
+        if let Some(first) = self.addresses.insert(call.address.clone(), call.span) {
+            let complaint = Diagnostic::error(call.span, format!("two steps have the address `{}`", call.address))
+                .label(first, "the first is made here")
+                .hint("give one of them a name of its own, `name = ..`, and use that here");
+            self.diagnostics.push(complaint);
         }
         self.program.calls.push(call);
         crate::lang::StepId(self.program.calls.len() - 1)
@@ -155,6 +157,17 @@ impl Evaluator<'_> {
 impl<'a> Evaluator<'a> {
     fn frame(&self, id: FrameId) -> Option<&Frame<'a>> {
         self.frames.get(id.0)
+    }
+
+    /// The stage that a path names where this scope stands.
+    fn stage(&self, path: &str, scope: &Scope) -> Option<&'a Signature<'a>> {
+        let stages = self.stages;
+        stages.get(self.file(scope), path)
+    }
+
+    /// The file in which a scope stands.
+    fn file(&self, scope: &Scope) -> SourceId {
+        self.frame(scope.frame).map(|it| it.file).unwrap_or_default()
     }
 
     /// The scope of a frame's own items.

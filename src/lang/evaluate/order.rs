@@ -63,6 +63,9 @@ fn mentions<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
             clauses.iter().for_each(|(_, it)| go(it));
             go(body);
         }
+        ExprKind::Repeat { clause: (_, source), start, body, .. } => {
+            [source, start, body].into_iter().for_each(|it| go(it));
+        }
         ExprKind::Bool(_)
         | ExprKind::Int(_)
         | ExprKind::Float(_)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    base::span::Span,
+    base::span::{SourceId, Span},
     lang::values::Value,
     syntax::ast::{Binding, Input, Item, Output, Param, Require},
 };
@@ -19,6 +19,8 @@ pub(super) struct Frame<'a> {
     pub prefix: String,
     /// Whether its steps never run.
     pub dry: bool,
+    /// The text that its items stand in; the stages known there are those known here.
+    pub file: SourceId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

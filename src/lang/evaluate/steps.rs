@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use super::{Evaluator, calls::Placed, coerce::stand_in, scope::Scope};
+use super::{
+    Evaluator,
+    calls::{Placed, STEP},
+    coerce::stand_in,
+    scope::Scope,
+};
 use crate::{
     base::{diagnostic::Diagnostic, span::Span},
     lang::{
@@ -18,6 +23,9 @@ use crate::{
 
 /// Arguments of a model's initialisation that do not decide what it can be merged with.
 const BESIDE_THE_SHAPE: [&str; 3] = ["max_length", "seed", "std"];
+
+/// How far upstream two tokenizers are compared.
+const MOST_ALIKE: usize = 32;
 
 impl<'a> Evaluator<'a> {
     /// Adds a step, and gives what it makes.
@@ -34,6 +42,8 @@ impl<'a> Evaluator<'a> {
                 self.check_merge(stage, &values);
             }
         }
+        self.check_tokenizers(stage, &values);
+        let tokenizer = tokenizer(&values);
         let shape = match (&returns, artifacts().find(|it| it.ty == Type::Model)) {
             (Type::Model, Some(model)) => model.shape.clone(),
             (Type::Model, None) => shape(stage, &values),
@@ -64,7 +74,15 @@ impl<'a> Evaluator<'a> {
                 }
                 _ if parameter.ty.is_path() => {}
                 value => {
-                    call.arguments.insert(name, value.to_json());
+                    let mut argument = value.to_json();
+                    if matches!(parameter.ty.present(), Type::Reward | Type::Schedule(_)) {
+                        let mut steps = Vec::new();
+                        take_steps(&mut argument, &mut steps);
+                        if !steps.is_empty() {
+                            call.inputs.insert(name.clone(), steps);
+                        }
+                    }
+                    call.arguments.insert(name, argument);
                 }
             }
         }
@@ -73,7 +91,8 @@ impl<'a> Evaluator<'a> {
         let origin = origin.or(step);
         // A report tells of evaluation data without being it.
         let taint = taint.filter(|_| returns != Type::Report);
-        Value::Artifact(Artifact { step, ty: returns, taint, shape, origin, foreign: false })
+        let tokenizer = if returns == Type::Tokenizer { step } else { tokenizer };
+        Value::Artifact(Artifact { step, ty: returns, taint, tokenizer, shape, origin, foreign: false })
     }
 
     /// What a step makes: for `Dataset` without a kind, rows of the kinds that come in, or of the kind it names.
@@ -176,6 +195,54 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// A text that was written for one tokenizer is of little use to a model that reads with another.
+    fn check_tokenizers(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        let all = || values.iter().flat_map(|(value, span)| value.artifacts().into_iter().map(move |it| (it, *span)));
+        let mut models = all()
+            .filter(|((_, it), _)| it.ty == Type::Model)
+            .filter_map(|((key, it), span)| it.tokenizer.map(|tokenizer| (key, tokenizer, span)));
+        let Some((first, own, _)) = models.next() else { return };
+        for (key, other, span) in models {
+            if !self.alike(own, other, MOST_ALIKE) {
+                let complaint =
+                    Diagnostic::error(span, format!("cannot merge `{first}` and `{key}`: their tokenizers differ"))
+                        .note(format!("they read with `{}` and `{}`", self.address(own), self.address(other)))
+                        .hint("merge models that come from one `init`");
+                self.diagnostics.push(complaint);
+                return;
+            }
+        }
+        for (parameter, (value, span)) in stage.parameters.iter().zip(values).filter(|(it, _)| it.trains) {
+            let other = value.artifacts().into_iter().find_map(|(_, it)| it.tokenizer);
+            let Some(other) = other.filter(|it| !self.alike(own, *it, MOST_ALIKE)) else { continue };
+            let (own, other) = (self.address(own), self.address(other));
+            let message =
+                format!("`{}` is written for the tokenizer `{other}`, the model reads with `{own}`", parameter.name);
+            let complaint = Diagnostic::error(*span, message);
+            self.diagnostics.push(complaint.hint(format!("write it for the model: `tokenizer = {own}`")));
+        }
+    }
+
+    fn address(&self, step: StepId) -> &str {
+        self.program.calls.get(step.0).map_or("", |it| it.address.as_str())
+    }
+
+    /// Whether two steps make the same, as far as `depth` steps upstream tell.
+    fn alike(&self, one: StepId, other: StepId, depth: usize) -> bool {
+        if one == other || depth == 0 {
+            return true;
+        }
+        let (Some(a), Some(b)) = (self.program.calls.get(one.0), self.program.calls.get(other.0)) else { return true };
+        let same_inputs = |(a, b): (&Vec<StepId>, &Vec<StepId>)| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.alike(*a, *b, depth - 1))
+        };
+        a.stage == b.stage
+            && a.arguments == b.arguments
+            && a.files == b.files
+            && a.inputs.len() == b.inputs.len()
+            && a.inputs.values().zip(b.inputs.values()).all(same_inputs)
+    }
+
     /// The step that reads a file where an artifact is asked for.
     pub(super) fn load(&mut self, ty: &Type, path: String, span: Span, scope: &Scope) -> Value {
         let (name, kind) = match ty {
@@ -191,8 +258,7 @@ impl<'a> Evaluator<'a> {
             Type::Tokenizer => ("load_tokenizer", None),
             _ => ("load", None),
         };
-        let stages = self.stages;
-        let Some(stage) = stages.get(name) else { return stand_in(ty) };
+        let Some(stage) = self.stage(name, scope) else { return stand_in(ty) };
         let file = Value::Path(self.overrides.resolve(path, span));
         let mut values = Vec::new();
         for parameter in &stage.parameters {
@@ -212,6 +278,41 @@ impl<'a> Evaluator<'a> {
         }
         let value = self.step(stage, values, span, scope);
         self.coerce(value, ty, span, scope)
+    }
+}
+
+/// The tokenizer that what is made of these values has: the models' own, or the one that is given, or that of the text.
+fn tokenizer(values: &[Placed]) -> Option<StepId> {
+    let known = |wanted: &dyn Fn(&Type) -> bool| {
+        let all = values.iter().flat_map(|(value, _)| value.artifacts());
+        all.filter(|(_, it)| wanted(&it.ty)).find_map(|(_, it)| it.tokenizer)
+    };
+    let has_model = values.iter().flat_map(|(value, _)| value.artifacts()).any(|(_, it)| it.ty == Type::Model);
+    match known(&|it| *it == Type::Model) {
+        None if has_model => None,
+        found => found
+            .or_else(|| known(&|it| *it == Type::Tokenizer))
+            .or_else(|| known(&|it| matches!(it, Type::Dataset(_)))),
+    }
+}
+
+/// Replaces every step in a reward by its position among the artifacts that come with it, `{"input": 0}`.
+fn take_steps(argument: &mut Json, steps: &mut Vec<StepId>) {
+    match argument {
+        Json::Object(members) => {
+            let marked = members.get(STEP).filter(|_| members.len() == 1).and_then(Json::as_u64);
+            let Some(step) = marked else {
+                return members.values_mut().for_each(|it| take_steps(it, steps));
+            };
+            let step = StepId(step as usize);
+            let at = steps.iter().position(|it| *it == step).unwrap_or_else(|| {
+                steps.push(step);
+                steps.len() - 1
+            });
+            *argument = json!({ "input": at });
+        }
+        Json::Array(elements) => elements.iter_mut().for_each(|it| take_steps(it, steps)),
+        _ => {}
     }
 }
 

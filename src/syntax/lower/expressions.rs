@@ -155,6 +155,7 @@ impl Lower<'_> {
                 }
                 ExprKind::For { clauses, body: Box::new(self.block_of(node)) }
             }
+            Rule::repeat_expr => return self.repeat(node),
             Rule::name => ExprKind::Name(node.as_str().to_owned()),
             Rule::boolean => ExprKind::Bool(node.as_str() == "true"),
             Rule::text => self.text(node),
@@ -184,6 +185,19 @@ impl Lower<'_> {
             }
             otherwise
         })
+    }
+
+    /// `repeat i in 1..3 from m { .. }`; without `= ..` after it, `m` starts as what it is outside.
+    fn repeat(&mut self, node: &Node<'_>) -> Expr {
+        let (Some(clause), Some(from)) = (child(node, Rule::clause), child(node, Rule::name)) else {
+            return self.missing(node);
+        };
+        let from = self.name(&from);
+        let outside = Expr { kind: ExprKind::Name(from.text.clone()), span: from.span };
+        let start = child(node, Rule::expr).map_or(outside, |it| self.expr(&it));
+        let clause = (self.only_name(&clause), Box::new(self.expr_of(&clause)));
+        let body = Box::new(self.block_of(node));
+        Expr { kind: ExprKind::Repeat { clause, from, start: Box::new(start), body }, span: self.span(node) }
     }
 
     fn block_of(&mut self, node: &Node<'_>) -> Expr {

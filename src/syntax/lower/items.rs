@@ -13,7 +13,16 @@ impl Lower<'_> {
         let node = if node.as_rule() == Rule::item { node.clone().into_inner().next()? } else { node.clone() };
         let span = self.span(&node);
         Some(match node.as_rule() {
-            Rule::use_item => Item::Use(Use { path: self.path(&node), names: self.names(&node), span }),
+            Rule::use_item => {
+                let file = child(&node, Rule::file).map(|it| self.name(&it));
+                match file {
+                    Some(file) => {
+                        let alias = self.only_name(&node);
+                        Item::Use(Use { file: Some((file, alias)), path: Vec::new(), names: Vec::new(), span })
+                    }
+                    None => Item::Use(Use { file: None, path: self.path(&node), names: self.names(&node), span }),
+                }
+            }
             Rule::param => Item::Param(Param {
                 docs: self.docs(&node),
                 name: self.only_name(&node),
@@ -27,6 +36,7 @@ impl Lower<'_> {
                 name: self.only_name(&node),
                 ty: self.ty_of(&node),
                 default: self.default(&node),
+                pin: self.pin(&node),
                 label: self.label(&node),
                 span,
             }),
@@ -78,17 +88,22 @@ impl Lower<'_> {
         Some(if child(node, Rule::kw_param).is_some() {
             Item::Param(Param { docs, name, ty, default: Some(missing), range: None, span })
         } else {
-            Item::Input(Input { docs, name, ty, default: Some(missing), label: None, span })
+            Item::Input(Input { docs, name, ty, default: Some(missing), pin: None, label: None, span })
         })
+    }
+
+    fn pin(&self, node: &Node<'_>) -> Option<Name> {
+        let pin = child(node, Rule::pin)?;
+        child(&pin, Rule::hash).map(|it| self.name(&it))
     }
 
     fn path(&self, node: &Node<'_>) -> Vec<Name> {
         child(node, Rule::path).map(|it| self.names(&it)).unwrap_or_default()
     }
 
-    fn ty_of(&self, node: &Node<'_>) -> Type {
-        let missing = || Type { kind: TypeKind::Union(Vec::new()), span: self.span(node) };
-        child(node, Rule::ty).map_or_else(missing, |it| self.ty(&it))
+    fn ty_of(&mut self, node: &Node<'_>) -> Type {
+        let missing = Type { kind: TypeKind::Union(Vec::new()), span: self.span(node) };
+        child(node, Rule::ty).map_or(missing, |it| self.ty(&it))
     }
 
     fn default(&mut self, node: &Node<'_>) -> Option<Expr> {

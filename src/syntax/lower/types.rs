@@ -1,14 +1,15 @@
 //! Lowers types: names with arguments, unions, optional types.
 
 use crate::syntax::{
-    ast::{Type, TypeKind},
+    ast::{ExprKind, Type, TypeKind},
     grammar::{Node, Rule},
     lower::{Lower, child, children},
 };
 
 impl Lower<'_> {
-    pub fn ty(&self, node: &Node<'_>) -> Type {
-        let mut parts: Vec<Type> = children(node, Rule::ty_one).filter_map(|it| self.ty_one(&it)).collect();
+    pub fn ty(&mut self, node: &Node<'_>) -> Type {
+        let parts: Vec<Node<'_>> = children(node, Rule::ty_one).collect();
+        let mut parts: Vec<Type> = parts.iter().filter_map(|it| self.ty_one(it)).collect();
         match (parts.len(), parts.pop()) {
             (1, Some(only)) => only,
             (_, last) => {
@@ -18,16 +19,19 @@ impl Lower<'_> {
         }
     }
 
-    fn ty_one(&self, node: &Node<'_>) -> Option<Type> {
-        let inner = match child(node, Rule::ty_named) {
-            Some(named) => Type {
-                kind: TypeKind::Named {
-                    name: child(&named, Rule::name).map(|it| self.name(&it))?,
-                    arguments: children(&named, Rule::ty).map(|it| self.ty(&it)).collect(),
-                },
-                span: self.span(&named),
-            },
-            None => self.ty(&child(node, Rule::ty)?),
+    fn ty_one(&mut self, node: &Node<'_>) -> Option<Type> {
+        let inner = match (child(node, Rule::ty_named), child(node, Rule::text)) {
+            (Some(named), _) => {
+                let name = child(&named, Rule::name).map(|it| self.name(&it))?;
+                let arguments: Vec<Node<'_>> = children(&named, Rule::ty).collect();
+                let arguments = arguments.iter().map(|it| self.ty(it)).collect();
+                Type { kind: TypeKind::Named { name, arguments }, span: self.span(&named) }
+            }
+            (None, Some(word)) => {
+                let ExprKind::Text(text) = self.text(&word) else { return None };
+                Type { kind: TypeKind::Text(text), span: self.span(&word) }
+            }
+            (None, None) => self.ty(&child(node, Rule::ty)?),
         };
         Some(match child(node, Rule::optional) {
             Some(_) => Type { kind: TypeKind::Optional(Box::new(inner)), span: self.span(node) },

@@ -1,0 +1,76 @@
+//! Failures that only the files of a recipe tell of, found before anything runs: at `plan`, and so at `run`.
+
+use std::fs;
+
+use crate::harness::Test;
+
+const PREFILLED: &str =
+    "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<think>\\n{% endif %}";
+
+#[test]
+fn a_format_reward_against_a_prefilled_template() {
+    let test = Test::new();
+    let recipe = |template: &str, reward: &str| {
+        format!(
+            "train = problems(rows = 20 rows)\ntext = documents(train)\n\
+             base = init(tokenizer(text, template = \"{template}\"), hidden = 32, layers = 2)\n\
+             zero = grpo(base, train, reward = {reward}, budget = 1 step)\n"
+        )
+    };
+    test.write("recipe.rgm", &recipe(PREFILLED, "accuracy + format"));
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    // Without the format, or with a template that closes what it opens, there is nothing to refuse.
+    test.write("recipe.rgm", &recipe(PREFILLED, "accuracy"));
+    test.done("plan recipe.rgm");
+    test.write("recipe.rgm", &recipe(&format!("{PREFILLED}</think>"), "format"));
+    test.done("plan recipe.rgm");
+}
+
+#[test]
+fn answers_that_the_verifier_cannot_confirm() {
+    let test = Test::new();
+    let rows = [
+        r#"{"question": "1 + 1", "answer": "2"}"#,
+        r#"{"question": "a half", "answer": "so it is <answer>0.5</answer>"}"#,
+        r#"{"question": "long", "answer": "LONG"}"#,
+    ];
+    test.write("math.jsonl", &rows.join("\n").replace("LONG", &"very ".repeat(300)));
+    let recipe = "input math: Dataset<problem> = \"math.jsonl\"\ntext = documents(math)\n\
+                  base = init(tokenizer(text), hidden = 32, layers = 2)\nscore = eval(base, math)\n";
+    test.write("recipe.rgm", recipe);
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    // `run` finds it as well, before it writes anything.
+    assert!(test.run("run recipe.rgm").stderr.contains("2 of 3 answers cannot be confirmed by the verifier"));
+    assert!(fs::read_dir(test.path(".regimen")).is_err());
+}
+
+#[test]
+fn prompts_longer_than_the_context() {
+    let test = Test::new();
+    test.write(
+        "math.jsonl",
+        &format!(
+            "{{\"question\": \"{}\", \"answer\": \"1\"}}\n{{\"question\": \"1\", \"answer\": \"1\"}}\n",
+            "1 + ".repeat(100)
+        ),
+    );
+    let recipe = |context: usize, longest: usize| {
+        format!(
+            "input vocab: Tokenizer = \"{folder}\"\ninput math: Dataset<problem> = \"math.jsonl\"\n\
+             base = init(vocab, hidden = 32, layers = 2, max_length = {context} tokens)\n\
+             score = eval(base, take(math, rows = 2 rows), max_length = {longest} tokens)\n"
+        )
+    };
+    let made = "output vocab\nvocab = tokenizer(documents(problems(rows = 50 rows)), vocab = 280)\n";
+    test.write("vocab.rgm", made);
+    let outputs = test.done("run vocab.rgm --json").outputs();
+    let digest = &outputs[0].1;
+    let folder = format!(".regimen/objects/{}/{digest}", &digest[..2]);
+    assert!(test.path(&folder).join("tokenizer.json").exists());
+    test.write("recipe.rgm", &recipe(64, 16));
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    test.write("recipe.rgm", &recipe(4096, 4096));
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    test.write("recipe.rgm", &recipe(4096, 64));
+    test.done("plan recipe.rgm");
+}

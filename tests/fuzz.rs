@@ -1,0 +1,169 @@
+//! Recipes cut up and put together anew, through parser, checker and formatter: nothing panics, nothing takes long.
+//!
+//! `FUZZ_INPUTS=1000000 cargo test fuzz:: -- --nocapture` runs as many inputs, from `FUZZ_SEED` on, and says how long they
+//! took; without it a few run with every test.
+
+use std::{
+    env, fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use regimen::{
+    base::{
+        rng::Stream,
+        span::{SourceId, Sources},
+    },
+    lang::{self, Overrides},
+    plan::Plan,
+    syntax::{bare::bare, format, parse, tokens::tokens},
+};
+
+/// No input may take longer.
+const LONGEST: Duration = Duration::from_secs(1);
+
+const SCRAPS: [&str; 44] = [
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "<",
+    ">",
+    ",",
+    ".",
+    "..",
+    "=",
+    "==",
+    ":",
+    "->",
+    "|",
+    "?",
+    "-",
+    "+",
+    "*",
+    "/",
+    "@",
+    "#",
+    "##",
+    "\n",
+    "\n\n",
+    "\"",
+    "\\",
+    "if",
+    "else",
+    "for",
+    "repeat",
+    "from",
+    "in",
+    "then",
+    "after",
+    "to",
+    "as",
+    "stage",
+    "use ./a.rgm",
+    "99999999999999999999",
+    "1e308",
+    "1e-308",
+    "ß",
+];
+
+/// The pieces of every recipe in the suite and the library.
+fn corpus() -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["tests/suite", "stdlib", "workflows"] {
+        let mut files: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap().collect();
+        files.sort_by_key(|it| it.as_ref().unwrap().path());
+        for file in files {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            // The first line of a section is its name.
+            let sections = text.split("\n--- ").map(|it| it.split_once("---\n").map_or(it, |(_, rest)| rest));
+            found.extend(sections.map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// An input: some recipe with a few of its tokens left out, doubled, swapped, or taken from elsewhere.
+fn input(corpus: &[String], stream: &Stream, number: u64) -> String {
+    let mut low = 0;
+    let mut below = |bound: usize| {
+        low += 1;
+        stream.below(bound as u64, number, low) as usize
+    };
+    let text = &corpus[below(corpus.len())];
+    let other = &corpus[below(corpus.len())];
+    let mut parts: Vec<&str> = pieces(text);
+    let others: Vec<&str> = pieces(other);
+    // Whole recipes are long; most inputs are a window of one.
+    let lines: Vec<usize> = (0..parts.len()).filter(|at| *at == 0 || parts[at - 1] == "\n").collect();
+    let start = if lines.is_empty() { 0 } else { lines[below(lines.len())] };
+    parts = parts.into_iter().skip(start).take(1 + below(160)).collect();
+    for _ in 0..below(5) {
+        let at = below(parts.len() + 1);
+        match below(7) {
+            0 if at < parts.len() => drop(parts.remove(at)),
+            1 if at < parts.len() => parts.insert(at, parts[at]),
+            2 if at + 1 < parts.len() => parts.swap(at, at + 1),
+            3 if !others.is_empty() => parts.insert(at, others[below(others.len())]),
+            4 => {
+                let scrap = SCRAPS[below(SCRAPS.len())];
+                let times = if below(50) == 0 { 300 } else { 1 };
+                (0..times).for_each(|_| parts.insert(at, scrap));
+            }
+            _ => parts.insert(at, SCRAPS[below(SCRAPS.len())]),
+        }
+    }
+    parts.concat()
+}
+
+/// The tokens of a text with the blanks before them.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut at = 0;
+    let mut found = Vec::new();
+    for token in tokens(text) {
+        found.push(&text[at..token.end]);
+        at = token.end;
+    }
+    found
+}
+
+fn survive(text: &str) -> bool {
+    let mut sources = Sources::default();
+    let id = sources.add("fuzz.rgm", text);
+    let (file, mut complaints) = parse(id, text);
+    let (program, more) = lang::check(&mut sources, &file, &Overrides::default());
+    let parses = !complaints.has_errors();
+    complaints.extend(more);
+    if !complaints.has_errors() {
+        let _ = Plan::new(&program, &|_| 1);
+    }
+    if parses {
+        let once = format(SourceId(0), text).unwrap_or_else(|it| panic!("{text:?}: {it:?}"));
+        assert_eq!(bare(parse(SourceId(0), &once).0), bare(file), "{text:?}");
+        assert_eq!(format(SourceId(0), &once).as_deref(), Ok(once.as_str()), "{text:?}");
+    }
+    parses
+}
+
+#[test]
+fn recipes_in_pieces_are_survived() {
+    let number = |name: &str| env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
+    let (inputs, seed) = (number("FUZZ_INPUTS").unwrap_or(300), number("FUZZ_SEED").unwrap_or(0));
+    let (corpus, stream) = (corpus(), Stream::new(seed, "fuzz"));
+    let start = Instant::now();
+    let (mut parsed, mut slowest) = (0, (Duration::ZERO, String::new()));
+    for number in 0..inputs {
+        let text = input(&corpus, &stream, number);
+        let before = Instant::now();
+        parsed += u64::from(survive(&text));
+        if before.elapsed() > slowest.0 {
+            slowest = (before.elapsed(), text);
+        }
+    }
+    println!("{inputs} inputs, {parsed} of them parse, {:?}; the slowest took {:?}", start.elapsed(), slowest.0);
+    if number("FUZZ_INPUTS").is_some() {
+        assert!(slowest.0 < LONGEST, "{:?} took {:?}", slowest.1, slowest.0);
+    }
+}
