@@ -54,6 +54,12 @@ fn prompts_longer_than_the_context() {
             "1 + ".repeat(100)
         ),
     );
+    let made = "output vocab\nvocab = tokenizer(documents(problems(rows = 50 rows)), vocab = 280)\n";
+    test.write("vocab.rgm", made);
+    let outputs = test.done("run vocab.rgm --json").outputs();
+    let digest = &outputs[0].1;
+    let folder = format!(".regimen/objects/{}/{digest}", &digest[..2]);
+    assert!(test.path(&folder).join("tokenizer.json").exists());
     let recipe = |context: usize, longest: usize| {
         format!(
             "input vocab: Tokenizer = \"{folder}\"\ninput math: Dataset<problem> = \"math.jsonl\"\n\
@@ -61,12 +67,6 @@ fn prompts_longer_than_the_context() {
              score = eval(base, take(math, rows = 2 rows), max_length = {longest} tokens)\n"
         )
     };
-    let made = "output vocab\nvocab = tokenizer(documents(problems(rows = 50 rows)), vocab = 280)\n";
-    test.write("vocab.rgm", made);
-    let outputs = test.done("run vocab.rgm --json").outputs();
-    let digest = &outputs[0].1;
-    let folder = format!(".regimen/objects/{}/{digest}", &digest[..2]);
-    assert!(test.path(&folder).join("tokenizer.json").exists());
     test.write("recipe.rgm", &recipe(64, 16));
     insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
     test.write("recipe.rgm", &recipe(4096, 4096));
