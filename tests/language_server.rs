@@ -137,7 +137,7 @@ output soup
 #[test]
 fn an_editor_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("parts.rgm"), "## A part.\ninput text: Dataset<text>\noutput text\n").unwrap();
+    fs::write(folder.path().join("parts.rgm"), "## A part.\n\ninput text: Dataset<text>\noutput text\n").unwrap();
     let uri = &format!("file://{}/main.rgm", folder.path().display());
     let mut client = Client::start();
 
