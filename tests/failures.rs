@@ -30,7 +30,7 @@ fn a_format_reward_against_a_prefilled_template() {
        |-[ recipe.rgm:4:35 ]
        |
      3 | base = init(tokenizer(text, template = "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}"), hidden = 32, layers = 2)
-       |                                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |                                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |                                                                                            `------------------------------------------------------ the chat template comes from here
        = hint: leave `<think>` out of the template's last lines, or `format` out of the reward
     "#);
@@ -106,7 +106,17 @@ fn prompts_longer_than_the_context() {
        = hint: shorten or drop these problems, or give the model a larger `max_length`
     "#);
     test.write("recipe.rgm", &recipe(4096, 4096));
-    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"
+    exit 1
+    --- stderr
+    error: no prompt leaves room for an answer of 4096 tokens in the 4096 that the model reads
+       ,-[ recipe.rgm:4:20 ]
+       |
+     4 | score = eval(base, take(math, rows = 2 rows), max_length = 4096 tokens)
+       |                    ^^^^^^^^^^^^^^^^^^^^^^^^^
+       = note: the longest prompt has 403 tokens
+       = hint: lower `max_length` here, or give the model a larger one
+    ");
     test.write("recipe.rgm", &recipe(4096, 64));
     test.done("plan recipe.rgm");
 }
