@@ -18,7 +18,22 @@ fn a_format_reward_against_a_prefilled_template() {
         )
     };
     test.write("recipe.rgm", &recipe(PREFILLED, "accuracy + format"));
-    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @r#"
+    exit 1
+    --- stderr
+    error: the prompt already opens `<think>`, so no answer can have the form that `format` asks for
+       ,-[ recipe.rgm:4:35 ]
+       |
+     4 | zero = grpo(base, train, reward = accuracy + format, budget = 1 step)
+       |                                   ^^^^^^^^^^^^^^^^^
+       |
+       |-[ recipe.rgm:4:35 ]
+       |
+     3 | base = init(tokenizer(text, template = "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}"), hidden = 32, layers = 2)
+       |                                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |                                                                                            `------------------------------------------------------ the chat template comes from here
+       = hint: leave `<think>` out of the template's last lines, or `format` out of the reward
+    "#);
     // Without the format, or with a template that closes what it opens, there is nothing to refuse.
     test.write("recipe.rgm", &recipe(PREFILLED, "accuracy"));
     test.done("plan recipe.rgm");
@@ -38,7 +53,18 @@ fn answers_that_the_verifier_cannot_confirm() {
     let recipe = "input math: Dataset<problem> = \"math.jsonl\"\ntext = documents(math)\n\
                   base = init(tokenizer(text), hidden = 32, layers = 2)\nscore = eval(base, math)\n";
     test.write("recipe.rgm", recipe);
-    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @r#"
+    exit 1
+    --- stderr
+    error: 2 of 3 answers cannot be confirmed by the verifier
+       ,-[ recipe.rgm:1:32 ]
+       |
+     1 | input math: Dataset<problem> = "math.jsonl"
+       |                                ^^^^^^^^^^^^
+       = note: line 2: "so it is <answer>0.5</answer>"
+       = note: line 3: "very very very very very very very very "..
+       = hint: give the bare answer, such as `72` or `\frac{1}{2}`, in the column `answer`
+    "#);
     // `run` finds it as well, before it writes anything.
     assert!(test.run("run recipe.rgm").stderr.contains("2 of 3 answers cannot be confirmed by the verifier"));
     assert!(fs::read_dir(test.path(".regimen")).is_err());
@@ -54,6 +80,12 @@ fn prompts_longer_than_the_context() {
             "1 + ".repeat(100)
         ),
     );
+    let made = "output vocab\nvocab = tokenizer(documents(problems(rows = 50 rows)), vocab = 280)\n";
+    test.write("vocab.rgm", made);
+    let outputs = test.done("run vocab.rgm --json").outputs();
+    let digest = &outputs[0].1;
+    let folder = format!(".regimen/objects/{}/{digest}", &digest[..2]);
+    assert!(test.path(&folder).join("tokenizer.json").exists());
     let recipe = |context: usize, longest: usize| {
         format!(
             "input vocab: Tokenizer = \"{folder}\"\ninput math: Dataset<problem> = \"math.jsonl\"\n\
@@ -61,16 +93,30 @@ fn prompts_longer_than_the_context() {
              score = eval(base, take(math, rows = 2 rows), max_length = {longest} tokens)\n"
         )
     };
-    let made = "output vocab\nvocab = tokenizer(documents(problems(rows = 50 rows)), vocab = 280)\n";
-    test.write("vocab.rgm", made);
-    let outputs = test.done("run vocab.rgm --json").outputs();
-    let digest = &outputs[0].1;
-    let folder = format!(".regimen/objects/{}/{digest}", &digest[..2]);
-    assert!(test.path(&folder).join("tokenizer.json").exists());
     test.write("recipe.rgm", &recipe(64, 16));
-    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @r#"
+    exit 1
+    --- stderr
+    error: 1 of 2 prompts are longer than the 64 tokens that the model reads
+       ,-[ recipe.rgm:4:20 ]
+       |
+     4 | score = eval(base, take(math, rows = 2 rows), max_length = 16 tokens)
+       |                    ^^^^^^^^^^^^^^^^^^^^^^^^^
+       = note: the longest has 403 tokens
+       = hint: shorten or drop these problems, or give the model a larger `max_length`
+    "#);
     test.write("recipe.rgm", &recipe(4096, 4096));
-    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"");
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @"
+    exit 1
+    --- stderr
+    error: no prompt leaves room for an answer of 4096 tokens in the 4096 that the model reads
+       ,-[ recipe.rgm:4:20 ]
+       |
+     4 | score = eval(base, take(math, rows = 2 rows), max_length = 4096 tokens)
+       |                    ^^^^^^^^^^^^^^^^^^^^^^^^^
+       = note: the longest prompt has 403 tokens
+       = hint: lower `max_length` here, or give the model a larger one
+    ");
     test.write("recipe.rgm", &recipe(4096, 64));
     test.done("plan recipe.rgm");
 }

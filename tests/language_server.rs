@@ -137,7 +137,7 @@ output soup
 #[test]
 fn an_editor_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("parts.rgm"), "## A part.\ninput text: Dataset<text>\noutput text\n").unwrap();
+    fs::write(folder.path().join("parts.rgm"), "## A part.\n\ninput text: Dataset<text>\noutput text\n").unwrap();
     let uri = &format!("file://{}/main.rgm", folder.path().display());
     let mut client = Client::start();
 
@@ -216,7 +216,7 @@ fn an_editor_is_served() {
     let at = json!({"line": line, "character": character});
     let edit =
         client.ask("textDocument/rename", json!({"textDocument": {"uri": uri}, "position": at, "newName": "luck"}));
-    let edits = edit["changes"][uri].as_array().unwrap();
+    let edits = edit["documentChanges"][0]["edits"].as_array().unwrap();
     let renamed = apply(TEXT, edits);
     insta::assert_snapshot!(renamed, @r#"
     use ./parts.rgm as parts

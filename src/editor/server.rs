@@ -8,9 +8,10 @@ use std::{
 
 use lsp_server::{Connection, ErrorCode, Message, Notification, ProtocolError, Request, Response};
 use lsp_types::{
-    CompletionOptions, DiagnosticRelatedInformation, DiagnosticSeverity, DocumentSymbol, GotoDefinitionResponse, Hover,
-    HoverContents, HoverProviderCapability, Location, MarkupContent, MarkupKind, OneOf, PublishDiagnosticsParams,
-    ServerCapabilities, SymbolKind, TextDocumentSyncCapability, TextDocumentSyncKind, TextEdit, Uri, WorkspaceEdit,
+    CompletionOptions, DiagnosticRelatedInformation, DiagnosticSeverity, DocumentChanges, DocumentSymbol,
+    GotoDefinitionResponse, Hover, HoverContents, HoverProviderCapability, Location, MarkupContent, MarkupKind, OneOf,
+    OptionalVersionedTextDocumentIdentifier, PublishDiagnosticsParams, ServerCapabilities, SymbolKind,
+    TextDocumentEdit, TextDocumentSyncCapability, TextDocumentSyncKind, TextEdit, Uri, WorkspaceEdit,
     notification::{self, Notification as _},
     request::{self, Request as _},
 };
@@ -223,9 +224,11 @@ impl Server<'_> {
             .collect();
         edits.sort_by_key(|it| (it.range.start, it.range.end));
         edits.dedup();
-        // A map of the protocol's own type; its order reaches nobody.
-        let changes = [(at.text_document.uri.clone(), edits)].into_iter().collect();
-        Ok(WorkspaceEdit { changes: Some(changes), ..WorkspaceEdit::default() })
+        let text_document =
+            OptionalVersionedTextDocumentIdentifier { uri: at.text_document.uri.clone(), version: None };
+        let edits = edits.into_iter().map(OneOf::Left).collect();
+        let changes = DocumentChanges::Edits(vec![TextDocumentEdit { text_document, edits }]);
+        Ok(WorkspaceEdit { document_changes: Some(changes), ..WorkspaceEdit::default() })
     }
 
     /// The whole text anew; nothing where it has mistakes, which are shown already.
