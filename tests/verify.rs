@@ -183,3 +183,20 @@ fn a_second_run_of_a_step_is_compared_and_changes_nothing() {
     ");
     assert_eq!(test.run("verify --rerun").status, 1);
 }
+
+#[test]
+fn a_damaged_index_is_moved_aside_and_made_again_with_a_note() {
+    let (test, _) = ran();
+    let path = test.path(".regimen/index/db");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[7] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    // Whoever only reads has no need of it.
+    test.done("verify");
+    test.write("a.rgm", &RECIPE.replace("rows = 2 rows", "rows = 3 rows"));
+    let said = test.done("run a.rgm").stderr;
+    assert!(said.contains("the index was damaged; it is made again, and kept as .regimen/damaged/index.0"), "{said}");
+    test.write("a.rgm", &RECIPE.replace("rows = 2 rows", "rows = 4 rows"));
+    let said = test.done("run a.rgm").stderr;
+    assert!(!said.contains("index"), "{said}");
+}
