@@ -242,8 +242,8 @@ fn the_layers_go_by_the_hubs_names_and_come_back() {
     // Copies may be left out, but not differ; without the field the layers do not belong to the model.
     let mut fewer = tensors.clone();
     fewer.retain(|name, _| {
-        !name.ends_with("shared_head.head.weight")
-            && !(name.starts_with("model.layers") && name.ends_with("embed_tokens.weight"))
+        let copy = ["embed_tokens.weight", "shared_head.head.weight"].iter().any(|it| name.ends_with(it));
+        !copy || name == "model.embed_tokens.weight"
     });
     assert!(saved(&load(&config(2), &fewer).unwrap()) == tensors);
     let mut other = tensors.clone();
