@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!                 main - cli - report - run - schedule - plan
-//!    workshop:  stages                      reading room:  lang
+//!    workshop:  stages - merge              reading room:  lang
 //!               model  data   reward   store               syntax
 //!                              base
 //! ```
