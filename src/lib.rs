@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!                 main - cli - report - run - schedule - plan
-//!    workshop:  stages                      reading room:  editor  lang
+//!    workshop:  stages - merge              reading room:  editor  lang
 //!               model  data   reward   store               syntax
 //!                              base
 //! ```

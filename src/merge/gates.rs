@@ -127,10 +127,8 @@ impl<'a> Gates<'a> {
         for prompt in prompts {
             let ids = self.tokens(prompt)?;
             let states = model.states(&Packed::new([ids.as_slice()]), layer)?;
-            let rows = states.chunks(self.width);
-            let chosen = if self.mode == Mode::Last { rows.skip(ids.len() - 1) } else { rows.skip(0) };
             let count = if self.mode == Mode::Last { 1 } else { ids.len() };
-            for row in chosen {
+            for row in states.chunks(self.width).skip(ids.len() - count) {
                 let share = 1.0 / (count * prompts.len()) as f32;
                 sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += share * value);
             }
