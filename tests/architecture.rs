@@ -79,6 +79,37 @@ fn the_language_and_the_plan_touch_neither_disk_nor_clock() {
 }
 
 #[test]
+fn the_store_writes_through_its_disk_alone() {
+    let mut strangers = Vec::new();
+    for path in sources() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if floor_of(&path).as_deref() != Some("store") || name == "disk.rs" {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in [
+            "create_dir",
+            "File::create",
+            "File::options",
+            "fs::write",
+            "fs::rename",
+            "fs::remove",
+            "fs::copy",
+            "sync_",
+        ] {
+            if code
+                .lines()
+                .any(|line| line.contains(word) && !line.contains("sync_folder") && !line.contains("sync_path"))
+            {
+                strangers.push(format!("{} mentions {word}", path.display()));
+            }
+        }
+    }
+    assert_eq!(strangers, Vec::<String>::new());
+}
+
+#[test]
 fn every_file_says_what_it_is_and_is_short_enough_to_read() {
     let mut complaints = Vec::new();
     for path in sources() {

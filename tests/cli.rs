@@ -22,12 +22,15 @@ fn help_lists_the_commands_and_the_exit_codes() {
       check   Check a recipe: names, types, units, labels; nothing runs
       plan    Show what would run, why, and at what price; nothing runs
       run     Run a recipe: each step once ever, its result kept by content
+      diff    Say what differs between two recipes: what would run anew, and at what price
       why     Say why a step would run: the first field that differs, both values, the source line
       status  Show how the newest run stands, also while it goes on
       log     List the runs: when, which recipe, how each ended, what it made
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
       trace   Go from an artifact, or from one row of it, back to its sources
       graph   Print the graph of a recipe's steps
+      gc      Remove what neither the recipes named nor the last runs need; records stay
+      verify  Read what is kept against its digests; what is damaged is moved aside, to be made again
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 
@@ -42,6 +45,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
         3  a step failed
         4  a `require` does not hold
         5  the store is damaged or cannot be used
+        7  the plan does not fit the memory, the disk or the `--budget`
       130  interrupted
     ");
 }
@@ -49,7 +53,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     let test = Test::new();
-    let commands = "check plan run why status log show trace graph model|bench model|logits model|generate";
+    let commands = "check plan run why status log show trace graph gc verify model|bench model|logits model|generate";
     for command in commands.split(' ') {
         let said = test.done(&format!("{} --help", command.replace('|', " ")));
         let usage = format!("Usage: regimen {}", command.replace('|', " "));
@@ -121,10 +125,10 @@ fn a_step_that_fails_is_named_with_its_reason() {
     insta::assert_snapshot!(said, @r"
     exit 3
     --- stderr
-    2 steps: 0 made, 2 to run
-      start   facts             problems
+    2 steps: 0 made, 2 to run; about DURATION
+      start   facts             problems, about DURATION
       done    facts DURATION, SIZE
-      start   few               take
+      start   few               take, about DURATION
       FAILED  few               expected at least 10 rows to take, found 9
     failed after DURATION: what does not depend on the failed steps is made
     ");
@@ -193,9 +197,9 @@ fn commands_that_read_work_before_any_run_and_write_nothing() {
     insta::assert_snapshot!(test.run("plan a.rgm"), @r"
     exit 0
     --- stdout
-    2 steps: 1 to run, 1 waiting
-      run    facts  problems  new
-      waits  few    take      after facts
+    2 steps: 1 to run, 1 waiting; about DURATION, SIZE of memory, SIZE of disk
+      run    facts  problems  new DURATION SIZE SIZE
+      waits  few    take      after facts DURATION SIZE SIZE
     ");
     assert_eq!(test.entries(), ["a.rgm"]);
 }
@@ -241,7 +245,7 @@ fn a_profile_says_where_things_run() {
     insta::assert_snapshot!(test.run("run a.rgm"), @r"
     exit 1
     --- stderr
-    error: regimen.yaml: unknown field `stores`, expected `threads` or `store`
+    error: regimen.yaml: unknown field `stores`, expected one of `threads`, `checkpoint_every`, `batch`, `store`
     ");
 }
 
@@ -251,10 +255,10 @@ fn a_run_that_is_piped_says_plain_lines() {
     insta::assert_snapshot!(test.run("run a.rgm --threads 1"), @r"
     exit 0
     --- stderr
-    2 steps: 0 made, 2 to run
-      start   facts             problems
+    2 steps: 0 made, 2 to run; about DURATION
+      start   facts             problems, about DURATION
       done    facts DURATION, SIZE
-      start   few               take
+      start   few               take, about DURATION
       done    few DURATION, SIZE
     done in DURATION
     ");
@@ -339,18 +343,20 @@ fn model_bench_names_what_it_measured() {
 fn every_command_reads_the_tiny_recipe() {
     let test = Test::new().file("a.rgm", TINY);
     assert_eq!(test.done("check a.rgm").stdout, "ok: 11 steps\n");
-    insta::assert_snapshot!(test.done("plan a.rgm").stdout, @r"
-    11 steps: 2 to run, 9 waiting
-      run    facts    problems   new
-      run    test     problems   new
-      waits  text     documents  after facts
-      waits  vocab    tokenizer  after text
-      waits  raw      init       after vocab
-      waits  base     pretrain   after raw, text
-      waits  zero     grpo       after facts, base
-      waits  answers  sample     after facts, zero
-      waits  kept     filter     after answers
-      waits  few      take       after kept
-      waits  score    eval       after test, zero
+    insta::assert_snapshot!(test.run("plan a.rgm"), @r"
+    exit 0
+    --- stdout
+    11 steps: 2 to run, 9 waiting; about DURATION, 6.8k tokens, FLOP, SIZE of memory, SIZE of disk
+      run    facts    problems   new DURATION SIZE SIZE
+      run    test     problems   new DURATION SIZE SIZE
+      waits  text     documents  after facts DURATION SIZE SIZE
+      waits  vocab    tokenizer  after text DURATION SIZE SIZE
+      waits  raw      init       after vocab DURATION SIZE SIZE
+      waits  base     pretrain   after raw, text TOKENS FLOP DURATION SIZE SIZE
+      waits  zero     grpo       after facts, base TOKENS FLOP DURATION SIZE SIZE
+      waits  answers  sample     after facts, zero TOKENS FLOP DURATION SIZE SIZE
+      waits  kept     filter     after answers DURATION SIZE SIZE
+      waits  few      take       after kept DURATION SIZE SIZE
+      waits  score    eval       after test, zero TOKENS FLOP DURATION SIZE SIZE
     ");
 }

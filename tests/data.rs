@@ -17,7 +17,7 @@ use regimen::{
         template::Opening,
         tokenizer::Tokenizer,
     },
-    stages::{self, Context},
+    stages::{self, Context, checkpoint::Nowhere},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -64,6 +64,8 @@ impl Step {
             out: self.out(),
             pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
             cancelled: Arc::default(),
+            batch: 64,
+            checkpoints: Box::new(Nowhere(self.folder.path().to_owned())),
             progress: Box::new(|_| {}),
         };
         let stage = stages::find(self.stage).unwrap();

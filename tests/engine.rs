@@ -24,15 +24,21 @@ use regimen::{
 use serde_json::{Value, json};
 
 static STAGES: [Stage; 9] = [
-    Stage { name: "write", version: 1, run: write, check: None },
-    Stage { name: "join", version: 1, run: join, check: None },
-    Stage { name: "count", version: 1, run: count, check: None },
-    Stage { name: "copy", version: 1, run: copy, check: None },
-    Stage { name: "score", version: 1, run: score, check: None },
-    Stage { name: "fail", version: 1, run: |_| Err(StageError::Data("row 3 holds no answer".into())), check: None },
-    Stage { name: "panic", version: 1, run: |_| panic!("index out of bounds"), check: None },
-    Stage { name: "endless", version: 1, run: endless, check: None },
-    Stage { name: "meet", version: 1, run: meet, check: None },
+    Stage { name: "write", version: 1, run: write, check: None, extends: None },
+    Stage { name: "join", version: 1, run: join, check: None, extends: None },
+    Stage { name: "count", version: 1, run: count, check: None, extends: None },
+    Stage { name: "copy", version: 1, run: copy, check: None, extends: None },
+    Stage { name: "score", version: 1, run: score, check: None, extends: None },
+    Stage {
+        name: "fail",
+        version: 1,
+        run: |_| Err(StageError::Data("row 3 holds no answer".into())),
+        check: None,
+        extends: None,
+    },
+    Stage { name: "panic", version: 1, run: |_| panic!("index out of bounds"), check: None, extends: None },
+    Stage { name: "endless", version: 1, run: endless, check: None, extends: None },
+    Stage { name: "meet", version: 1, run: meet, check: None, extends: None },
 ];
 
 fn find(name: &str) -> Option<&'static Stage> {
@@ -186,6 +192,7 @@ fn tell(events: &[Event]) -> String {
             Event::StepHit { address, .. } => format!("{address} hit"),
             Event::StepWaits { address, .. } => format!("{address} waits for another"),
             Event::StepStarted { address, .. } => format!("{address} started"),
+            Event::StepResumed { address, done } => format!("{address} goes on after {done}"),
             Event::StepFinished { address, .. } => format!("{address} finished"),
             Event::StepFailed { address, error, .. } => format!("{address} failed: {error}"),
             Event::StepStopped { address } => format!("{address} stopped"),

@@ -132,9 +132,12 @@ fn redact_line(line: &str) -> String {
         let kind = match bare {
             "ms" | "s" | "min" | "h" => Some("DURATION"),
             "B" | "KiB" | "MiB" => Some("SIZE"),
+            // In a column, that is after blanks; else a recipe speaks of so many tokens.
+            "tokens" if words.iter().nth_back(1).is_some_and(String::is_empty) => Some("TOKENS"),
+            _ if bare.ends_with("FLOP") => Some("FLOP"),
             _ => None,
         };
-        let figure = words.last().is_some_and(|it| it.parse::<f64>().is_ok());
+        let figure = words.last().is_some_and(|it| it.trim_end_matches(['k', 'M', 'G']).parse::<f64>().is_ok());
         if let Some(kind) = kind.filter(|_| figure) {
             words.pop();
             while words.len() > 1 && words.last().is_some_and(String::is_empty) {

@@ -12,7 +12,7 @@ use regimen::base::rng::Stream;
 use crate::harness::{Said, Test};
 
 const RECIPE: &str = include_str!("fixtures/e2e/long.rgm");
-const RUN: &str = "run a.rgm --json --store killed";
+const RUN: &str = "run a.rgm --json --store killed --checkpoint-every 0s";
 
 /// Starts a run, and waits until it has told of so many things.
 fn run_until(test: &Test, events: usize) -> Child {

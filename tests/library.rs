@@ -17,7 +17,7 @@ use regimen::{
         stdlib::{self, Module},
     },
     reward::{row, score::FUNCTIONS},
-    stages::{Context, REGISTRY, Stage, StageError},
+    stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere},
     syntax::{self, ast::Item},
 };
 use serde_json::{Value, json};
@@ -71,6 +71,8 @@ fn run(stage: &Stage, arguments: Value) -> Result<(), StageError> {
         out: folder.path().to_owned(),
         pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
         cancelled: Arc::new(AtomicBool::new(false)),
+        batch: 64,
+        checkpoints: Box::new(Nowhere(folder.path().to_owned())),
         progress: Box::new(|_| {}),
     })
 }

@@ -125,18 +125,18 @@ fn why_names_the_field_both_values_and_the_line() {
     insta::assert_snapshot!(test.run("plan a.rgm --exit-code"), @r"
     exit 2
     --- stdout
-    11 steps: 5 made, 1 to run, 5 waiting; about DURATION, SIZE
+    11 steps: 5 made, 1 to run, 5 waiting; about DURATION, 7.6k tokens, FLOP, SIZE of memory, SIZE of disk
       hit    facts    problems
       hit    test     problems
       hit    text     documents
       hit    vocab    tokenizer
       hit    raw      init
-      run    base     pretrain   lr 0.001 -> cosine(0.001 to 1e-4)  a.rgm:7 DURATION
-      waits  zero     grpo       after base DURATION
-      waits  answers  sample     after zero DURATION
-      waits  kept     filter     after answers DURATION
-      waits  few      take       after kept DURATION
-      waits  score    eval       after zero DURATION
+      run    base     pretrain   lr 0.001 -> cosine(0.001 to 1e-4)  a.rgm:7 TOKENS FLOP DURATION SIZE SIZE
+      waits  zero     grpo       after base TOKENS FLOP DURATION SIZE SIZE
+      waits  answers  sample     after zero TOKENS FLOP DURATION SIZE SIZE
+      waits  kept     filter     after answers DURATION SIZE SIZE
+      waits  few      take       after kept DURATION SIZE SIZE
+      waits  score    eval       after zero TOKENS FLOP DURATION SIZE SIZE
     ");
 
     test.write("a.rgm", TINY);
@@ -176,7 +176,7 @@ fn why_before_any_run_says_so() {
     insta::assert_snapshot!(test.done("why a.rgm"), @r"
     exit 0
     --- stdout
-    facts (problems) would run: its stage was never run in this store
+    facts (problems) would run: never made: this store holds nothing of its stage
     few (take) would run: facts must be made first
     ");
     assert_eq!(test.entries(), ["a.rgm"]);
@@ -196,13 +196,14 @@ fn a_plan_for_programs() {
         }
         if step["estimate"].is_object() {
             step["estimate"]["seconds"] = 0.into();
+            step["estimate"]["memory"] = 0.into();
         }
     }
     let lines: Vec<String> = plan["steps"].as_array().unwrap().iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     {"address":"facts","stage":"problems","state":"hit","key":"KEY","inputs":{},"why":null,"place":null,"estimate":null}
-    {"address":"few","stage":"take","state":"run","key":"KEY","inputs":{"data":["facts"]},"why":"rows 2 rows -> 3 rows","place":"a.rgm:2","estimate":{"seconds":0,"bytes":245,"from":"history"}}
-    {"address":"less","stage":"take","state":"run","key":null,"inputs":{"data":["few"]},"why":"rows 2 rows -> 1 row and 1 more","place":"a.rgm:3","estimate":{"seconds":0,"bytes":245,"from":"history"}}
+    {"address":"few","stage":"take","state":"run","key":"KEY","inputs":{"data":["facts"]},"why":"rows 2 rows -> 3 rows","place":"a.rgm:2","estimate":{"seconds":0,"memory":0,"bytes":367,"from":"history"}}
+    {"address":"less","stage":"take","state":"run","key":null,"inputs":{"data":["few"]},"why":"rows 2 rows -> 1 row and 1 more","place":"a.rgm:3","estimate":{"seconds":0,"memory":0,"bytes":122,"from":"history"}}
     "#);
 }
 

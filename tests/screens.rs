@@ -51,11 +51,11 @@ fn the_plan_is_one_aligned_screen() {
     kitchen.plan.steps[one.0].address = "first".into();
     let schedule = kitchen.schedule();
     insta::assert_snapshot!(steady(&report::plan::screen(&kitchen.plan, &schedule, &sources)), @r#"
-    4 steps: 1 made, 1 to run, 2 waiting; about 0 s, 8 B
+    4 steps: 1 made, 1 to run, 2 waiting; about 0 s, 8 B of disk
       hit    first   write
-      run    two     write  text "bb" -> "cc"  recipe.rgm:2  0 s
-      waits  both    join   after two                        0 s
-      waits  length  count  after both                       0 s
+      run    two     write  text "bb" -> "cc"  recipe.rgm:2  0 s  2 B
+      waits  both    join   after two                        0 s  5 B
+      waits  length  count  after both                       0 s  1 B
     "#);
     insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, two, &sources)), @r#"
     two (write) would run: `text` has changed
@@ -80,6 +80,9 @@ fn the_plan_is_one_aligned_screen() {
       "address": "two",
       "stage": "write",
       "state": "run",
+      "prospect": {
+        "begins": "afresh"
+      },
       "key": "DIGEST",
       "inputs": {},
       "why": "text \"bb\" -> \"cc\"",

@@ -30,6 +30,7 @@ fn facts(stage: &str, address: &str) -> Facts {
         run: "1".into(),
         seconds: 1.5,
         metrics: BTreeMap::from([("loss".into(), 0.25)]),
+        cost: None,
     }
 }
 
@@ -264,8 +265,11 @@ fn the_index_tells_what_the_files_tell_and_may_be_deleted_or_damaged() {
     }
     assert_eq!(told().len(), 3);
     assert!(Index::open(&store).is_some());
+    assert!(store.root().join("damaged/index.0/db").exists(), "it was moved out of the way");
 
     fs::remove_dir_all(&path).unwrap();
+    fs::remove_dir_all(store.root().join("damaged")).unwrap();
+    fs::remove_file(store.root().join("index.digest")).unwrap();
     assert_eq!(contents(store.root()), before);
 }
 

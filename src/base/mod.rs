@@ -10,3 +10,4 @@ pub mod schedule;
 pub mod span;
 pub mod suggest;
 pub mod units;
+pub mod work;

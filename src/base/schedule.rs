@@ -49,6 +49,18 @@ impl<T> Schedule<T> {
     }
 }
 
+impl<T> Schedule<T> {
+    /// Whether no value depends on how many steps there are in all.
+    #[must_use]
+    pub fn is_open_ended(&self) -> bool {
+        match self {
+            Self::Constant(_) => true,
+            Self::Cosine { .. } | Self::Linear { .. } => false,
+            Self::Then { first, next, .. } => first.is_open_ended() && next.is_open_ended(),
+        }
+    }
+}
+
 impl Schedule<f64> {
     /// The value for step `step`, counted from nought, of `total`.
     #[must_use]

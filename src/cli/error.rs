@@ -48,6 +48,12 @@ impl CliError {
                     eprintln!("  hint: {hint}");
                 }
             }
+            Self::Store(error) | Self::Run(RunError::Store(error)) => {
+                eprintln!("error: {error}");
+                if let Some(hint) = error.hint() {
+                    eprintln!("  hint: {hint}");
+                }
+            }
             other => eprintln!("error: {other}"),
         }
     }
@@ -57,6 +63,7 @@ impl CliError {
         match self {
             Self::Store(_) | Self::Run(RunError::Store(_)) => Exit::Store,
             Self::Run(RunError::Runtime(_)) => Exit::Step,
+            Self::Run(RunError::Misfit(_)) => Exit::Misfit,
             _ => Exit::Recipe,
         }
     }

@@ -1,9 +1,13 @@
 //! The command line: one file per command, and what they share.
 
+mod budget;
 mod check;
+mod diff;
 mod error;
 mod exit;
+mod gc;
 mod graph;
+mod interval;
 mod log;
 mod model;
 mod plan;
@@ -13,6 +17,7 @@ mod run;
 mod show;
 mod status;
 mod trace;
+mod verify;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -33,12 +38,15 @@ enum Command {
     Check(check::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
+    Diff(diff::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
     Log(log::Arguments),
     Show(show::Arguments),
     Trace(trace::Arguments),
     Graph(graph::Arguments),
+    Gc(gc::Arguments),
+    Verify(verify::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -59,12 +67,15 @@ pub fn main() -> Exit {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Gc(arguments) => gc::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

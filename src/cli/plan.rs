@@ -3,9 +3,10 @@
 use crate::{
     cli::{
         CliError, Exit,
+        budget::BudgetArguments,
         recipe::{RecipeArguments, StoreArguments},
     },
-    report,
+    report, run,
     schedule::State,
 };
 
@@ -16,6 +17,8 @@ pub struct Arguments {
     recipe: RecipeArguments,
     #[command(flatten)]
     store: StoreArguments,
+    #[command(flatten)]
+    budget: BudgetArguments,
     /// Print the plan as one JSON object
     #[arg(long)]
     json: bool,
@@ -26,12 +29,14 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
-    let schedule = planned.schedule(&arguments.store.open()?)?;
+    let store = arguments.store.open()?;
+    let schedule = planned.schedule(&store)?;
     if arguments.json {
         println!("{}", report::plan::json(&planned.plan, &schedule, &planned.sources));
     } else {
         print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources));
     }
+    run::fits(&planned.plan, &schedule, &store, &arguments.budget.budget()).map_err(|error| planned.blame(error))?;
     let work = schedule.count(State::Hit) < schedule.steps.len();
     Ok(if arguments.exit_code && work { Exit::Work } else { Exit::Done })
 }

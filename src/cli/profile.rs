@@ -8,7 +8,11 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{cli::CliError, store::Store};
+use crate::{
+    cli::{CliError, interval::Interval},
+    run::Options,
+    store::Store,
+};
 
 /// What a profile may say. Flags on the command line are stronger.
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -16,6 +20,10 @@ use crate::{cli::CliError, store::Store};
 pub struct Profile {
     /// How many threads all steps share.
     pub threads: Option<NonZeroUsize>,
+    /// How often a long step keeps a state to go on from.
+    pub checkpoint_every: Option<Interval>,
+    /// How many problems a sampling step hands to the sampler at once.
+    pub batch: Option<NonZeroUsize>,
     /// The folder of the store, relative to the profile.
     pub store: Option<PathBuf>,
 }
@@ -39,6 +47,12 @@ impl Profile {
         Ok(profile.unwrap_or_default())
     }
 
+    /// How many threads steps share: the flag's, else the profile's, else one for each core.
+    #[must_use]
+    pub fn threads(&self, flag: Option<NonZeroUsize>) -> NonZeroUsize {
+        flag.or(self.threads).unwrap_or_else(|| Options::default().threads)
+    }
+
     /// The store to use: the flag's, else the profile's, else the usual one.
     #[must_use]
     pub fn store(&self, flag: Option<&Path>) -> Store {
@@ -56,6 +70,9 @@ mod tests {
         assert_eq!(profile.threads.map(NonZeroUsize::get), Some(3));
         assert_eq!(Profile::parse("# nothing\n").unwrap(), Profile::default());
         let error = Profile::parse("threads: 3\nlr: 1e-3\n").unwrap_err().to_string();
-        assert_eq!(error, "regimen.yaml: unknown field `lr`, expected `threads` or `store` at line 2 column 1");
+        assert_eq!(
+            error,
+            "regimen.yaml: unknown field `lr`, expected one of `threads`, `checkpoint_every`, `batch`, `store` at line 2 column 1"
+        );
     }
 }

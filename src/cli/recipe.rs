@@ -53,6 +53,12 @@ pub struct Planned {
 }
 
 impl RecipeArguments {
+    /// A recipe that a command names in a way of its own.
+    #[must_use]
+    pub fn new(file: PathBuf, sets: Vec<String>) -> Self {
+        Self { file, sets }
+    }
+
     /// What a run's log says it was asked for: the file, and what was set.
     pub fn told(&self) -> (Option<PathBuf>, Vec<String>) {
         (Some(self.file.clone()), self.sets.clone())
@@ -103,13 +109,21 @@ impl StoreArguments {
 }
 
 impl Planned {
-    /// Compares the plan with what the store holds, without writing anything.
+    /// Compares the plan with what the store holds, and prices what would run.
     pub fn schedule(&self, store: &Store) -> Result<Schedule, CliError> {
-        let files = self.files()?;
-        Ok(Schedule::new(&self.plan, &files, &Records::new(store)))
+        let schedule = Schedule::new(&self.plan, &self.files()?, &Records::new(store));
+        self.priced(schedule, store)
     }
 
-    fn files(&self) -> Result<FileDigests, CliError> {
+    /// Prices what would run.
+    pub fn priced(&self, mut schedule: Schedule, store: &Store) -> Result<Schedule, CliError> {
+        run::foresee(&mut schedule, &self.plan, store, &stages::find);
+        run::price(&self.plan, &mut schedule, store, &Records::new(store), Profile::read()?.threads(None));
+        Ok(schedule)
+    }
+
+    /// The digests of the files that the plan reads.
+    pub fn files(&self) -> Result<FileDigests, CliError> {
         run::digest_inputs(&self.plan).map_err(|error| self.blame(error))
     }
 

@@ -3,8 +3,8 @@
 use std::{io, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
-    cli::{CliError, Exit, profile::Profile, recipe::RecipeArguments},
-    report::{json, table, terminal::Terminal},
+    cli::{CliError, Exit, budget::BudgetArguments, interval::Interval, profile::Profile, recipe::RecipeArguments},
+    report::{cost::Costs, json, table, terminal::Terminal},
     run::{self, Event, Options, Status},
     stages,
 };
@@ -20,6 +20,14 @@ pub struct Arguments {
     /// How many threads all steps share [default: the profile's, else one for each core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// How often a long step keeps a state to go on from, such as `30s` or `never` [default: the profile's, else 60s]
+    #[arg(long, value_name = "DURATION")]
+    checkpoint_every: Option<Interval>,
+    /// How many problems a sampling step takes at once; no result depends on it [default: the profile's, else 64]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    #[command(flatten)]
+    budget: BudgetArguments,
     /// Print events as JSON, one a line
     #[arg(long)]
     json: bool,
@@ -29,8 +37,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
     let profile = Profile::read()?;
     let store = profile.store(arguments.store.as_deref());
-    let mut options = Options::default();
-    options.threads = arguments.threads.or(profile.threads).unwrap_or(options.threads);
+    let mut costs = Costs::default();
+    let mut options = Options { threads: profile.threads(arguments.threads), ..Options::default() };
+    options.batch = arguments.batch.or(profile.batch).unwrap_or(options.batch);
+    let every = arguments.checkpoint_every.or(profile.checkpoint_every);
+    options.checkpoint_every = every.map_or(options.checkpoint_every, |it| it.0);
     let mut terminal = Terminal::on_standard_error();
     (options.recipe, options.sets) = arguments.recipe.told();
     let mut report = |event: &Event| {
@@ -40,9 +51,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         } else {
             terminal.show(event);
         }
+        if let Event::StepFinished { address, seconds, cost: Some(cost), .. } = event {
+            costs.add(address, *seconds, cost);
+        }
     };
-    let outcome = run::run(&planned.plan, &store, &|name| stages::find(name), &options, &mut report)
+    let budget = arguments.budget.budget();
+    let outcome = run::run_within(&budget, &planned.plan, &store, &|name| stages::find(name), &options, &mut report)
         .map_err(|error| planned.blame(error))?;
+    if let Some(line) = costs.line().filter(|_| !arguments.json) {
+        eprintln!("{line}");
+    }
     if !arguments.json
         && let Some(table) = table::scores(&planned.plan, &outcome.outputs)
     {

@@ -27,6 +27,21 @@ pub struct Summary {
     pub counts: BTreeMap<String, usize>,
 }
 
+impl Summary {
+    /// Writes the summary beside the rows, which makes a data set of them.
+    pub fn write(&self, folder: &Path) -> Result<(), DataError> {
+        let path = folder.join(SUMMARY);
+        let text = serde_json::to_string_pretty(self).map_err(|error| DataError::content(&path, error.to_string()))?;
+        fs::write(&path, text + "\n").map_err(DataError::file(&path))
+    }
+}
+
+/// Where the rows of a data set are.
+#[must_use]
+pub fn rows_file(folder: &Path) -> PathBuf {
+    folder.join(ROWS)
+}
+
 /// A data set that was written.
 #[derive(Clone, Debug)]
 pub struct Dataset {
@@ -129,13 +144,5 @@ impl Writer {
         self.rows.flush().map_err(DataError::file(&self.folder))?;
         self.summary.write(&self.folder)?;
         Ok(self.summary)
-    }
-}
-
-impl Summary {
-    fn write(&self, folder: &Path) -> Result<(), DataError> {
-        let path = folder.join(SUMMARY);
-        let text = serde_json::to_string_pretty(self).map_err(|error| DataError::content(&path, error.to_string()))?;
-        fs::write(&path, text + "\n").map_err(DataError::file(&path))
     }
 }

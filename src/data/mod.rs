@@ -4,6 +4,7 @@ pub mod bpe;
 pub mod dataset;
 pub mod error;
 pub mod import;
+pub mod journal;
 pub mod jsonl;
 pub mod order;
 pub mod packing;

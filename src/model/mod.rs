@@ -17,6 +17,7 @@ mod router;
 mod sampler;
 mod save;
 mod sink;
+mod state;
 mod transformer;
 mod weights;
 
@@ -29,5 +30,6 @@ pub use packed::Packed;
 pub use prepare::prepare;
 pub use router::Router;
 pub use sampler::{Completion, Prompt, Sampler, Sampling};
+pub use state::{load_state, save_state};
 pub use transformer::{Forward, LogProbs, Transformer};
 pub use weights::{HubTensor, Plan, Variable, Weight};

@@ -82,6 +82,13 @@ impl Transformer {
         Self::from_parts(self.config.clone(), self.plan.clone(), values, self.biases.clone())
     }
 
+    /// Puts other numbers in place of the weights and router biases, in the order of the plan.
+    pub(super) fn replace(&mut self, values: Vec<Vec<f32>>, biases: Vec<Vec<f32>>) -> Result<(), ModelError> {
+        let other = Self::from_parts(self.config.clone(), self.plan.clone(), values, biases)?;
+        *self = other;
+        Ok(())
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Config {

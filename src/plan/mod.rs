@@ -1,6 +1,7 @@
 //! What a recipe would run: steps in a fixed order, the graph between them, and the key of each.
 
 mod build;
+pub mod changes;
 pub mod diff;
 pub mod graph;
 pub mod key;
@@ -11,6 +12,7 @@ use serde_json::Value as Json;
 
 pub use crate::lang::{Condition, Figure, Gate, Output, ParamValue, StepId};
 use crate::{base::span::Span, lang::Type};
+pub use changes::{Change, Changes, Sided, changes};
 pub use diff::{Difference, Side, differences};
 pub use graph::Graph;
 pub use key::{BACKEND, KeyFields};

@@ -46,6 +46,24 @@ pub fn size(bytes: u64) -> String {
     if name == "B" { format!("{bytes} B") } else { format!("{value:.1} {name}") }
 }
 
+/// `5.1M tokens`, `13.4 TFLOP`, `820 tokens`: units in capitals take the prefix, others leave it to the number.
+#[must_use]
+pub fn short(value: f64, unit: &str) -> String {
+    const PREFIXES: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
+    let mut value = value;
+    let mut prefix = "";
+    for next in PREFIXES {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1e3;
+        prefix = next;
+    }
+    let number = if prefix.is_empty() || value >= 99.95 { format!("{value:.0}") } else { format!("{value:.1}") };
+    let attached = unit.chars().all(|c| c.is_ascii_uppercase());
+    if attached { format!("{number} {prefix}{unit}") } else { format!("{number}{prefix} {unit}") }
+}
+
 /// `10,400`.
 #[must_use]
 pub fn count(number: u64) -> String {
@@ -145,6 +163,9 @@ mod tests {
         let durations = [0.0453, 0.9999, 3.21, 9.96, 59.4, 65.0, 9_600.0, 273_600.0].map(duration);
         assert_eq!(durations, ["45 ms", "1.0 s", "3.2 s", "10 s", "59 s", "1 min 05 s", "2 h 40 min", "3 d 04 h"]);
         assert_eq!([512, 1536, 100_900_000].map(size), ["512 B", "1.5 KiB", "96.2 MiB"]);
+        let shorts =
+            [short(820.0, "tokens"), short(5.12e6, "tokens"), short(13.4e12, "FLOP"), short(999_600.0, "FLOP")];
+        assert_eq!(shorts, ["820 tokens", "5.1M tokens", "13.4 TFLOP", "1.0 MFLOP"]);
         assert_eq!([7, 1_000, 10_400, 1_234_567].map(count), ["7", "1,000", "10,400", "1,234,567"]);
         assert_eq!([counted(1, "step"), counted(0, "step")], ["1 step", "0 steps"]);
         let figures = [3.0, 0.03125, 12.5, 314.159, 1.2e-7].map(figure);

@@ -22,6 +22,9 @@ pub fn line(event: &Event) -> Option<String> {
             let who = process.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
             entry("wait", address, &format!("{who} is making it"))
         }
+        Event::StepResumed { address, done } => {
+            entry("resume", address, &format!("goes on after {}", format::count(*done)))
+        }
         Event::StepStarted { address, stage, seconds, .. } => {
             let price = seconds.map(|it| format!(", about {}", format::duration(it))).unwrap_or_default();
             entry("start", address, &format!("{stage}{price}"))

@@ -1,7 +1,10 @@
 //! What a person or a program sees: folds over events, records and plans. Nothing here decides anything.
 
+pub mod cost;
 pub mod diagnostics;
+pub mod diff;
 pub mod format;
+pub mod gc;
 pub mod graph;
 pub mod json;
 pub mod lineage;
@@ -14,4 +17,5 @@ pub mod table;
 pub mod terminal;
 pub mod trace;
 pub mod value;
+pub mod verify;
 pub mod why;

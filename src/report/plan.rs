@@ -9,7 +9,7 @@ use super::{
 use crate::{
     base::span::Sources,
     plan::{Plan, StepId},
-    schedule::{Schedule, State},
+    schedule::{Price, Prospect, Schedule, Scheduled, State},
 };
 
 /// One line for each step under a line of totals.
@@ -17,18 +17,53 @@ use crate::{
 pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources) -> String {
     let rows = plan.steps.iter().zip(&schedule.steps).map(|(step, scheduled)| {
         let why = scheduled.why.as_ref();
-        vec![
-            format!("  {}", scheduled.state.name()),
+        let mut row = vec![
+            format!("  {}", state(scheduled)),
             step.address.clone(),
             step.stage.clone(),
-            why.map(why::phrase).unwrap_or_default(),
+            why.map(why::phrase).unwrap_or_default() + &beginning(&scheduled.prospect),
             why.and_then(|why| why::place(why, sources)).unwrap_or_default(),
-            scheduled.price.as_ref().map(|price| format::duration(price.seconds)).unwrap_or_default(),
-        ]
+        ];
+        row.extend(figures(scheduled.price.as_ref()));
+        row
     });
     let rows: Vec<Vec<String>> = rows.collect();
-    let aligns = [Align::Left, Align::Left, Align::Left, Align::Left, Align::Left, Align::Right];
+    let aligns = [[Align::Left; 5], [Align::Right; 5]].concat();
     format!("{}\n{}", totals(schedule), format::columns(&rows, &aligns))
+}
+
+/// `run`, or a word for a step that need not begin afresh.
+fn state(scheduled: &Scheduled) -> &'static str {
+    match &scheduled.prospect {
+        Prospect::Resumes { .. } => "resume",
+        Prospect::Extends { .. } => "extend",
+        Prospect::Afresh | Prospect::StartsOver { .. } => scheduled.state.name(),
+    }
+}
+
+/// Where the step begins, said behind the reason that it runs.
+fn beginning(prospect: &Prospect) -> String {
+    match prospect {
+        Prospect::Afresh => String::new(),
+        Prospect::Resumes { done } => format!("; goes on after {}", format::count(*done)),
+        Prospect::Extends { done, .. } => {
+            format!("; goes on after {}, where the shorter run ended", format::count(*done))
+        }
+        Prospect::StartsOver { reason } => format!("; starts over: {reason}"),
+    }
+}
+
+/// Tokens, floating-point operations, time, memory, disk.
+pub(super) fn figures(price: Option<&Price>) -> [String; 5] {
+    let Some(price) = price else { return Default::default() };
+    let amount = |value: f64, unit: &str| if value > 0.0 { format::short(value, unit) } else { String::new() };
+    [
+        amount(price.tokens, "tokens"),
+        amount(price.flops, "FLOP"),
+        format::duration(price.seconds),
+        price.memory.map(format::size).unwrap_or_default(),
+        format::size(price.bytes),
+    ]
 }
 
 /// `12 steps: 3 made, 2 to run, 7 waiting; about 12 min 30 s`.
@@ -44,10 +79,7 @@ pub fn totals(schedule: &Schedule) -> String {
     let (seconds, unknown) = schedule.seconds();
     let price = match unknown {
         0 if open.clone().count() == 0 => String::new(),
-        0 => {
-            let bytes = open.filter_map(|step| step.price.as_ref()).map(|price| price.bytes).sum();
-            format!("; about {}, {}", format::duration(seconds), format::size(bytes))
-        }
+        0 => format!("; about {}{}", format::duration(seconds), amounts(schedule)),
         _ if seconds > 0.0 => {
             format!(
                 "; about {} and what {} of unknown cost take",
@@ -58,6 +90,26 @@ pub fn totals(schedule: &Schedule) -> String {
         _ => String::new(),
     };
     format!("{steps}{states}{price}")
+}
+
+/// `, 5.1M tokens, 13.4 TFLOP, 96.2 MiB of memory, 3.0 MiB of disk`: what all steps that would run come to.
+#[must_use]
+pub fn amounts(schedule: &Schedule) -> String {
+    let sum = |of: &dyn Fn(&Price) -> f64| -> f64 {
+        schedule.steps.iter().filter(|step| step.is_open()).filter_map(|step| step.price.as_ref()).map(of).sum()
+    };
+    let (tokens, flops) = (sum(&|it| it.tokens), sum(&|it| it.flops));
+    let mut text = String::new();
+    for (value, unit) in [(tokens, "tokens"), (flops, "FLOP")] {
+        if value > 0.0 {
+            text.push_str(&format!(", {}", format::short(value, unit)));
+        }
+    }
+    if let Some((_, memory)) = schedule.forecast.filter(|(_, memory)| *memory > 0) {
+        text.push_str(&format!(", {} of memory", format::size(memory)));
+    }
+    text.push_str(&format!(", {} of disk", format::size(schedule.bytes())));
+    text
 }
 
 /// The same for programs. A step that waits is one that runs: its state is `run`, its key null.
@@ -72,6 +124,7 @@ pub fn json(plan: &Plan, schedule: &Schedule, sources: &Sources) -> Value {
             "address": step.address,
             "stage": step.stage,
             "state": if scheduled.state == State::Hit { "hit" } else { "run" },
+            "prospect": scheduled.prospect,
             "key": scheduled.key,
             "inputs": inputs,
             "why": why.map(why::phrase),
@@ -79,5 +132,15 @@ pub fn json(plan: &Plan, schedule: &Schedule, sources: &Sources) -> Value {
             "estimate": scheduled.price,
         })
     });
-    json!({"steps": steps.collect::<Vec<_>>()})
+    let (seconds, unknown) = schedule.seconds();
+    let open = || schedule.steps.iter().filter_map(|step| step.price.as_ref().filter(|_| step.is_open()));
+    let total = json!({
+        "seconds": seconds,
+        "tokens": open().map(|it| it.tokens).sum::<f64>(),
+        "flops": open().map(|it| it.flops).sum::<f64>(),
+        "memory": schedule.forecast.map(|(_, memory)| memory),
+        "bytes": schedule.bytes(),
+        "unknown": unknown,
+    });
+    json!({"steps": steps.collect::<Vec<_>>(), "total": total})
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    cost::Costs,
     format::{self, Align},
     lineage::events,
     lines,
@@ -23,6 +24,7 @@ pub struct Standing {
     status: Option<Status>,
     started: u64,
     last: u64,
+    costs: Costs,
 }
 
 impl Standing {
@@ -42,14 +44,20 @@ impl Standing {
             }
             Event::StepStarted { address, stage, .. } => self.set(address, "run", stage.clone()),
             Event::StepWaits { address, .. } => self.set(address, "wait", "another process is making it".to_owned()),
+            Event::StepResumed { address, done } => {
+                self.set(address, "run", format!("goes on after {}", format::count(*done)));
+            }
             Event::Progress { address, done, total, unit, metrics } => {
                 let text = format!("{} of {} {unit}", format::count(*done), format::count(*total));
                 let figures = lines::figures(metrics);
                 self.set(address, "run", if figures.is_empty() { text } else { format!("{text}, {figures}") });
             }
-            Event::StepFinished { address, seconds, .. } => {
+            Event::StepFinished { address, seconds, cost, .. } => {
                 self.made += 1;
                 self.set(address, "done", format::duration(*seconds));
+                if let Some(cost) = cost {
+                    self.costs.add(address, *seconds, cost);
+                }
             }
             Event::StepFailed { address, error, .. } => {
                 self.set(address, "FAILED", error.lines().next().unwrap_or_default().to_owned());
@@ -87,15 +95,38 @@ impl Standing {
             self.begun.iter().map(|(word, address, text)| vec![format!("  {word}"), address.clone(), text.clone()]);
         let rows: Vec<Vec<String>> = rows.collect();
         let head = format!("run {id} {how}: {} of {} made, {time}", self.made, format::counted(self.steps, "step"));
-        format!("{head}\n{}", format::columns(&rows, &[Align::Left, Align::Left, Align::Left]))
+        let steps = format::columns(&rows, &[Align::Left, Align::Left, Align::Left]);
+        let costs = self.costs.table().map(|table| format!("\n{table}")).unwrap_or_default();
+        format!("{head}\n{steps}{costs}")
     }
 }
 
 /// How the newest run stands; None where there was none.
 #[must_use]
 pub fn newest(store: &Store) -> Option<String> {
+    let (id, standing) = read(store)?;
+    Some(standing.text(&id, store.is_live(&id)))
+}
+
+/// What the newest run's steps were expected to cost and what they did cost, for programs.
+#[must_use]
+pub fn json(store: &Store) -> Option<serde_json::Value> {
+    let (id, standing) = read(store)?;
+    let steps =
+        standing.begun.iter().map(|(state, address, _)| serde_json::json!({"address": address, "state": state}));
+    Some(serde_json::json!({
+        "run": id,
+        "live": store.is_live(&id),
+        "status": standing.status,
+        "seconds": standing.last.saturating_sub(standing.started) as f64 / 1e3,
+        "steps": steps.collect::<Vec<_>>(),
+        "costs": standing.costs.json(),
+    }))
+}
+
+fn read(store: &Store) -> Option<(String, Standing)> {
     let id = store.runs().pop()?;
     let mut standing = Standing::default();
     events(&store.run_file(&id)).for_each(|event| standing.add(&event));
-    Some(standing.text(&id, store.is_live(&id)))
+    Some((id, standing))
 }

@@ -219,6 +219,7 @@ mod tests {
                 seconds: 190.2,
                 bytes: 2_700_000,
                 metrics,
+                cost: None,
             },
             Event::StepFailed {
                 address: "zero".into(),

@@ -63,7 +63,7 @@ pub fn explain(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) 
         (State::Run | State::Waits, why) => {
             let why = match why {
                 Some(Why::After(steps)) => format!("{} must be made first", listed(steps)),
-                Some(Why::New) | None => "its stage was never run in this store".to_owned(),
+                Some(Why::New) | None => "never made: this store holds nothing of its stage".to_owned(),
                 Some(why) => phrase(why),
             };
             lines.push(format!("{} ({}) would run: {why}", step.address, step.stage));
@@ -78,11 +78,11 @@ pub fn explain(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) 
 }
 
 /// An argument goes by its own name, as in the recipe.
-fn field(difference: &Difference) -> &str {
+pub(super) fn field(difference: &Difference) -> &str {
     difference.field.strip_prefix("arguments.").unwrap_or(&difference.field)
 }
 
-fn side(side: &Side) -> String {
+pub(super) fn side(side: &Side) -> String {
     match side {
         Side::Absent => value::text(None),
         Side::Value(value) => value::text(Some(value)),
@@ -90,7 +90,7 @@ fn side(side: &Side) -> String {
     }
 }
 
-fn listed(steps: &[String]) -> String {
+pub(super) fn listed(steps: &[String]) -> String {
     match steps {
         [first, second, third, rest @ ..] if !rest.is_empty() => {
             format!("{first}, {second}, {third} and {} more", rest.len())

@@ -16,17 +16,21 @@ use super::{
     gates,
     interrupt::Listener,
     journal::Journal,
+    meter::Meter,
 };
 use crate::{
-    base::digest::Digest,
+    base::{
+        digest::Digest,
+        work::{Estimate, Made as Artifact},
+    },
     plan::{self, KeyFields, Plan, StepId},
-    schedule::{FileDigests, Schedule, key_fields},
-    stages::{Progress, Stage},
-    store::{Indexed, Record, Store},
+    schedule::{self, FileDigests, Schedule, key_fields},
+    stages::{Progress, Stage, estimate},
+    store::{Cost, Indexed, Record, Store},
 };
 
 /// Deep graphs are walked by recursion when they are differentiated.
-const STACK: usize = 64 << 20;
+pub(super) const STACK: usize = 64 << 20;
 
 /// The state of a run.
 pub(super) struct Dispatcher<'a> {
@@ -39,11 +43,15 @@ pub(super) struct Dispatcher<'a> {
     /// Steps that lack nothing and are not made, with their keys' fields; they wait for threads.
     runnable: BTreeMap<StepId, KeyFields>,
     seconds: Vec<Option<f64>>,
+    estimates: Vec<Option<Estimate>>,
+    meter: Arc<Mutex<Meter>>,
     /// Which gates have been decided, and how.
     decided: Vec<Option<bool>>,
     sound: Arc<Mutex<BTreeSet<Digest>>>,
     /// Objects that were found damaged in this run.
     lost: BTreeSet<Digest>,
+    /// Steps that were made in this run.
+    fresh: BTreeSet<usize>,
     /// The last figures of each running step.
     figures: BTreeMap<StepId, BTreeMap<String, f64>>,
 }
@@ -65,9 +73,12 @@ impl<'a> Dispatcher<'a> {
             board: Board::new(plan),
             runnable: BTreeMap::new(),
             seconds: Vec::new(),
+            estimates: Vec::new(),
+            meter: Arc::new(Mutex::new(Meter::new(options.threads.get()))),
             decided: vec![None; plan.gates.len()],
             sound: Arc::default(),
             lost: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             figures: BTreeMap::new(),
         }
     }
@@ -75,6 +86,7 @@ impl<'a> Dispatcher<'a> {
     /// Takes what the schedule found made.
     pub(super) fn take_hits(&mut self, schedule: &Schedule, journal: &mut Journal) -> Result<(), RunError> {
         self.seconds = schedule.steps.iter().map(|step| step.price.as_ref().map(|price| price.seconds)).collect();
+        self.estimates.clone_from(&schedule.estimates);
         for (id, scheduled) in schedule.steps.iter().enumerate() {
             if let Some(record) = &scheduled.record {
                 self.hit(StepId(id), record.clone(), journal)?;
@@ -210,6 +222,7 @@ impl<'a> Dispatcher<'a> {
 
     fn job(&self, id: StepId, fields: &KeyFields, pool: &Arc<ThreadPool>, journal: &Journal) -> Option<Job> {
         let (step, stage) = self.plan.step(id).zip(self.code.get(id.0))?;
+        let estimate = self.estimate(id);
         let records = |ids: &Vec<StepId>| ids.iter().filter_map(|id| self.board.record(*id).cloned()).collect();
         Some(Job {
             key: fields.key(),
@@ -223,8 +236,37 @@ impl<'a> Dispatcher<'a> {
             run: journal.run().unwrap_or_default().to_owned(),
             store: self.store.clone(),
             cancelled: Arc::clone(&self.options.cancelled),
+            checkpoint_every: self.options.checkpoint_every,
+            batch: self.options.batch.get(),
             sound: Arc::clone(&self.sound),
+            cost: self.cost(id, estimate.as_ref()),
+            cores: estimate.as_ref().map_or(1.0, |it| schedule::cores(&it.work, self.options.threads.get())),
+            memory: estimate.as_ref().map_or((0.0, 0.0), |it| (it.memory, it.memory_per_thread)),
+            id: id.0,
+            meter: Arc::clone(&self.meter),
         })
+    }
+
+    /// What a step will do, now that its inputs are known.
+    fn estimate(&self, id: StepId) -> Option<Estimate> {
+        let made = |at: usize| {
+            let known = self.estimates.get(at).and_then(Option::as_ref);
+            let record = self.board.record(StepId(at));
+            known.map_or(Artifact::Other, |known| match record {
+                // What was in the store when the run began is known already.
+                Some(record) if self.fresh.contains(&at) => schedule::informed(known.made.clone(), known.bytes, record),
+                _ => known.made.clone(),
+            })
+        };
+        schedule::foretell(self.plan.step(id)?, &made, &estimate::of)
+    }
+
+    fn cost(&self, id: StepId, estimate: Option<&Estimate>) -> Cost {
+        let expected = self.seconds.get(id.0).copied().flatten();
+        match estimate {
+            Some(estimate) => Cost { expected, ..schedule::weigh(estimate, self.options.threads.get()) },
+            None => Cost { expected, ..Cost::default() },
+        }
     }
 
     fn handle(
@@ -237,6 +279,7 @@ impl<'a> Dispatcher<'a> {
         let address = self.address(id);
         match message {
             Message::Waits(process) => journal.tell(Event::StepWaits { address, process })?,
+            Message::Resumed(done) => journal.tell(Event::StepResumed { address, done })?,
             Message::Progress(progress) => {
                 let event = progressed(address, progress);
                 if let Event::Progress { metrics, .. } = &event {
@@ -251,11 +294,12 @@ impl<'a> Dispatcher<'a> {
                     seconds: record.seconds,
                     bytes: record.bytes,
                     metrics: record.metrics.clone(),
+                    cost: record.cost.clone(),
                 })?;
                 if let Some(index) = history.index() {
-                    // What the index misses it finds when it is opened next.
-                    let _ = index.add(&record);
+                    index.add(&record);
                 }
+                self.fresh.insert(id.0);
                 self.board.make(id, *record);
                 self.settle(journal)?;
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::digest::Digest;
+use crate::{base::digest::Digest, store::Cost};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         files: BTreeMap<String, PathBuf>,
     },
+    /// The step goes on from a state that was kept when it was stopped, or from the end of a shorter run.
+    StepResumed {
+        address: String,
+        done: u64,
+    },
     Progress {
         address: String,
         done: u64,
@@ -59,6 +64,9 @@ pub enum Event {
         seconds: f64,
         bytes: u64,
         metrics: BTreeMap<String, f64>,
+        /// What it was expected to cost and did cost.
+        #[serde(default)]
+        cost: Option<Cost>,
     },
     StepFailed {
         address: String,

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -14,10 +14,11 @@ use std::{
 
 use serde_json::Value;
 
+use super::{keeper::Keeper, meter::Meter, shorter};
 use crate::{
     base::digest::Digest,
     stages::{Context, Progress, Stage, StageError},
-    store::{Claimed, Facts, Record, Store, StoreError},
+    store::{Begun, Claim, Claimed, Cost, Facts, Record, Store, StoreError},
 };
 
 /// How often a step's progress is told.
@@ -37,13 +38,26 @@ pub(super) struct Job {
     pub(super) run: String,
     pub(super) store: Store,
     pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) checkpoint_every: Option<Duration>,
+    pub(super) batch: usize,
     /// Objects that were read whole and found sound, or written, by this process.
     pub(super) sound: Arc<Mutex<BTreeSet<Digest>>>,
+    /// What the step is expected to cost.
+    pub(super) cost: Cost,
+    /// Cores that it would keep busy alone.
+    pub(super) cores: f64,
+    /// Bytes that it is expected to hold, and bytes for each thread.
+    pub(super) memory: (f64, f64),
+    /// Its number in the plan.
+    pub(super) id: usize,
+    pub(super) meter: Arc<Mutex<Meter>>,
 }
 
 /// What a running step tells.
 pub(super) enum Message {
     Waits(Option<u32>),
+    /// The step goes on from where it was stopped.
+    Resumed(u64),
     Progress(Progress),
     Ended(Result<Made, Failure>),
 }
@@ -85,6 +99,8 @@ impl Job {
         self.check_inputs()?;
 
         let start = Instant::now();
+        let keeper = self.keeper(&claim, tell.clone())?;
+        let (states, extends) = (keeper.states.clone(), keeper.extends);
         let metrics = Arc::new(Mutex::new(BTreeMap::new()));
         let folders = |records: &Vec<Record>| records.iter().map(|it| self.store.object(&it.output)).collect();
         let context = Context {
@@ -94,11 +110,16 @@ impl Job {
             out: claim.out(),
             pool: Arc::clone(&self.pool),
             cancelled: Arc::clone(&self.cancelled),
+            batch: self.batch,
+            checkpoints: Box::new(keeper),
             progress: progress(Arc::clone(&metrics), tell.clone()),
         };
         // Outside the pool: a stage that waits for its own parts there would pick up another step's meanwhile.
         let run = || (self.stage.run)(&context);
-        match catch_unwind(AssertUnwindSafe(run)) {
+        self.meter().begin(self.id, self.cores, self.memory);
+        let ended = catch_unwind(AssertUnwindSafe(run));
+        let measured = self.meter().end(self.id);
+        match ended {
             Ok(Ok(())) => {}
             Ok(Err(StageError::Cancelled)) => return Err(Failure::Cancelled),
             Ok(Err(error)) => return Err(Failure::Stage(error.to_string())),
@@ -113,9 +134,42 @@ impl Job {
             run: self.run.clone(),
             seconds: start.elapsed().as_secs_f64(),
             metrics,
+            cost: Some(Cost {
+                alone: measured.alone,
+                beside: measured.beside,
+                peak: measured.peak,
+                ..self.cost.clone()
+            }),
         })?;
         self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(record.output);
+        // The step is done whether its states can be let go of or not; `gc` finds what is left.
+        let _ = if extends { states.keep_latest(1) } else { states.clear() };
         Ok(Made::Here(Box::new(record)))
+    }
+
+    /// What keeps the step's states. Where there are none, those of a shorter run are taken over if they may be.
+    fn keeper(&self, claim: &Claim, tell: impl Fn(Message) + Send + Sync + 'static) -> Result<Keeper, Failure> {
+        let states = self.store.checkpoints_of(claim);
+        let begun = Begun { fields: self.fields.clone(), address: self.address.clone() };
+        let extends = self.stage.extends.is_some_and(|extends| extends(&self.arguments).is_ok());
+        if extends
+            && self.store.position(&self.key).is_none()
+            && let Some(shorter) = shorter::of(&self.store, self.stage, &self.fields)
+        {
+            states.adopt(&self.store, &shorter.key, &begun)?;
+        }
+        Ok(Keeper {
+            states,
+            begun,
+            every: self.checkpoint_every,
+            extends,
+            resumed: Box::new(move |position| tell(Message::Resumed(position))),
+            since: Mutex::new(Instant::now()),
+        })
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the inputs against their digests, each once in a run, before a long step builds on them.
@@ -166,7 +220,7 @@ fn progress(
 }
 
 /// What a panic says.
-fn message(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
 }

@@ -5,31 +5,50 @@ mod board;
 mod dispatcher;
 mod event;
 mod executor;
+mod fit;
 mod gates;
 mod inputs;
 mod interrupt;
 mod journal;
+mod keeper;
+mod machine;
+mod meter;
+mod needs;
+mod prospects;
+mod rerun;
+mod shorter;
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
     event::{Event, Logged, Output, Status},
+    fit::{Budget, Misfit, fits},
     inputs::{digest_inputs, digest_inputs_with},
+    machine::{free_disk, free_memory, machine},
+    needs::needs,
+    prospects::foresee,
+    rerun::{Rerun, rerun},
 };
 use crate::{
-    base::{diagnostic::Diagnostics, digest::Digest},
+    base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
     plan::Plan,
-    schedule::{Schedule, State},
-    stages::Stage,
-    store::{Indexed, Store, StoreError},
+    schedule::{Pricing, Schedule, State},
+    stages::{Stage, estimate},
+    store::{History, Indexed, Store, StoreError},
 };
+
+/// What a killed step loses at most, where nothing else is asked for.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Enough problems to fill the sampler, few enough for progress to be seen.
+const BATCH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// How a run is to be done. Nothing in it changes a result.
 #[derive(Clone, Debug)]
@@ -39,6 +58,10 @@ pub struct Options {
     /// Set to stop the run: each step ends at its next check.
     pub cancelled: Arc<AtomicBool>,
     pub interrupts: Interrupts,
+    /// How often a long step keeps a state to go on from; None only where it is asked to stop.
+    pub checkpoint_every: Option<Duration>,
+    /// How many problems a sampling step hands to the sampler at once.
+    pub batch: NonZeroUsize,
     /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
     pub recipe: Option<PathBuf>,
     pub sets: Vec<String>,
@@ -50,6 +73,8 @@ impl Default for Options {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cancelled: Arc::default(),
             interrupts: Interrupts::Heed,
+            checkpoint_every: Some(CHECKPOINT_EVERY),
+            batch: BATCH,
             recipe: None,
             sets: Vec::new(),
         }
@@ -90,12 +115,31 @@ pub enum RunError {
     /// Files that the plan reads and that cannot be read, with the place in the recipe that names each.
     #[error("{} of the recipe's files cannot be read", .0.iter().count())]
     Inputs(Diagnostics),
+    /// The plan does not fit the machine, or costs more than it may.
+    #[error("{0}")]
+    Misfit(Box<Misfit>),
     #[error("there is no stage `{0}`")]
     Stage(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the runner could not be started: {0}")]
     Runtime(std::io::Error),
+}
+
+/// Prices what would run by the built-in stages' own estimates, the history, and the speed of this machine.
+///
+/// Gives the speed of the machine, where that was asked for.
+pub fn price(
+    plan: &Plan,
+    schedule: &mut Schedule,
+    store: &Store,
+    history: &dyn History,
+    threads: NonZeroUsize,
+) -> Option<Machine> {
+    let measured = OnceCell::new();
+    let measure = || *measured.get_or_init(|| machine(store, threads.get()));
+    schedule.price(plan, history, Pricing { foretell: &estimate::of, threads: threads.get(), measure: &measure });
+    measured.into_inner()
 }
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.
@@ -111,16 +155,38 @@ pub fn run(
     options: &Options,
     report: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, RunError> {
+    run_within(&Budget::default(), plan, store, stages, options, report)
+}
+
+/// As [`run`], where the plan costs no more than a budget.
+///
+/// # Errors
+/// As [`run`], and where it costs more; then nothing is written.
+pub fn run_within(
+    budget: &Budget,
+    plan: &Plan,
+    store: &Store,
+    stages: Stages,
+    options: &Options,
+    report: &mut dyn FnMut(&Event),
+) -> Result<Outcome, RunError> {
     let start = Instant::now();
     let code = plan.steps.iter().map(|step| stages(&step.stage).ok_or_else(|| RunError::Stage(step.stage.clone())));
     let code = code.collect::<Result<Vec<_>, _>>()?;
+    let mut journal = Journal::new(report);
+    let mut told = Ok(());
+    let mut hold = store.hold(|| {
+        told = journal.tell(Event::Note { text: "waiting while another process removes objects".to_owned() });
+    });
+    told?;
     let history = Indexed::new(store);
     let files = digest_inputs_with(plan, &history)?;
-    let schedule = Schedule::new(plan, &files, &history);
+    let mut schedule = Schedule::new(plan, &files, &history);
 
     inputs::check(plan, &schedule, &code)?;
+    let measured = price(plan, &mut schedule, store, &history, options.threads);
+    fits(plan, &schedule, store, budget)?;
 
-    let mut journal = Journal::new(report);
     let (seconds, unknown) = schedule.seconds();
     journal.tell(Event::Plan {
         steps: schedule.steps.len(),
@@ -135,10 +201,18 @@ pub fn run(
     dispatcher.take_hits(&schedule, &mut journal)?;
     if dispatcher.has_work() {
         store.prepare()?;
+        hold = hold.or_else(|| store.hold(|| {}));
+        if let Some(machine) = measured {
+            machine::keep(store, machine);
+        }
         journal.open(store)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;
+        if let Some(note) = history.note() {
+            journal.tell(Event::Note { text: note.to_owned() })?;
+        }
     }
+    drop(hold);
     let (status, outputs) = dispatcher.conclude();
     let run = journal.run().map(str::to_owned);
     journal.tell(Event::Finished { status, outputs: outputs.clone(), seconds: start.elapsed().as_secs_f64() })?;

@@ -1,17 +1,21 @@
 //! What a plan would do, given what the store holds: which steps are made, which would run, why, and at what price.
 
+mod forecast;
+mod needs;
 mod price;
+mod prospect;
 mod why;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use self::why::Comparer;
 pub use self::{
-    price::Price,
+    price::{Price, Pricing, cores, foretell, informed, weigh},
+    prospect::Prospect,
     why::{Change, Why},
 };
 use crate::{
-    base::digest::Digest,
+    base::{digest::Digest, work::Estimate},
     plan::{KeyFields, Plan, Step, StepId},
     store::{History, Record},
 };
@@ -51,6 +55,8 @@ pub struct Scheduled {
     pub record: Option<Record>,
     /// Why it is no hit.
     pub why: Option<Why>,
+    /// Where it would begin.
+    pub prospect: Prospect,
     /// What running it would cost, as far as the past tells.
     pub price: Option<Price>,
 }
@@ -59,6 +65,10 @@ pub struct Scheduled {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     pub steps: Vec<Scheduled>,
+    /// What each step will do, where [`Schedule::price`] could tell.
+    pub estimates: Vec<Option<Estimate>>,
+    /// Seconds that a run would take and bytes of memory that its steps would hold at most, where that was forecast.
+    pub forecast: Option<(f64, u64)>,
 }
 
 impl Schedule {
@@ -75,7 +85,7 @@ impl Schedule {
             };
             steps.push(scheduled);
         }
-        Self { steps }
+        Self { steps, estimates: Vec::new(), forecast: None }
     }
 
     #[must_use]
@@ -88,14 +98,32 @@ impl Schedule {
         self.steps.iter().filter(|step| step.state == state).count()
     }
 
-    /// The sum of all known prices in seconds, and how many of the steps to run have none.
+    /// The same schedule with some steps taken for made, to see what the others alone would cost.
+    #[must_use]
+    pub fn without(mut self, made: impl Fn(StepId) -> bool) -> Self {
+        for (id, step) in (0..).map(StepId).zip(&mut self.steps) {
+            if made(id) {
+                step.state = State::Hit;
+            }
+        }
+        self
+    }
+
+    /// How many seconds a run would take as far as prices are known, and how many of the steps to run have none.
     #[must_use]
     pub fn seconds(&self) -> (f64, usize) {
-        let open = self.steps.iter().filter(|step| step.state != State::Hit);
-        open.fold((0.0, 0), |(seconds, unknown), step| match &step.price {
+        let open = self.steps.iter().filter(|step| step.is_open());
+        let (sum, unknown) = open.fold((0.0, 0), |(seconds, unknown), step| match &step.price {
             Some(price) => (seconds + price.seconds, unknown),
             None => (seconds, unknown + 1),
-        })
+        });
+        (self.forecast.map_or(sum, |(seconds, _)| seconds), unknown)
+    }
+
+    /// Bytes of all artifacts that a run would make, as far as prices are known.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.steps.iter().filter(|step| step.is_open()).filter_map(|step| step.price.as_ref()).map(|it| it.bytes).sum()
     }
 }
 
@@ -109,11 +137,25 @@ pub fn key_fields(step: &Step, files: &FileDigests, made: &dyn Fn(StepId) -> Opt
 fn known(plan: &Plan, step: &Step, fields: &KeyFields, history: &dyn History, comparer: &mut Comparer) -> Scheduled {
     let key = fields.key();
     if let Some(record) = history.done(&key) {
-        return Scheduled { state: State::Hit, key: Some(key), record: Some(record), why: None, price: None };
+        return Scheduled {
+            state: State::Hit,
+            key: Some(key),
+            record: Some(record),
+            why: None,
+            prospect: Prospect::Afresh,
+            price: None,
+        };
     }
     let past = history.of_stage(&step.stage);
     let why = comparer.why(plan, step, fields, &past, Some(&key));
-    Scheduled { state: State::Run, key: Some(key), record: None, why: Some(why), price: price::of(step, &past) }
+    Scheduled {
+        state: State::Run,
+        key: Some(key),
+        record: None,
+        why: Some(why),
+        prospect: Prospect::Afresh,
+        price: price::of(step, &past),
+    }
 }
 
 /// A step with an input that must be made first. What is its own may have changed as well; that is then said.
@@ -137,5 +179,12 @@ fn waiting(
         names.dedup();
         Why::After(names)
     });
-    Scheduled { state: State::Waits, key: None, record: None, why: Some(why), price: price::of(step, &past) }
+    Scheduled {
+        state: State::Waits,
+        key: None,
+        record: None,
+        why: Some(why),
+        prospect: Prospect::Afresh,
+        price: price::of(step, &past),
+    }
 }

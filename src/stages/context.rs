@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::base::digest::Digest;
+use crate::stages::checkpoint::Checkpoints;
 
 /// All that one step sees of the world.
 pub struct Context {
@@ -28,6 +29,10 @@ pub struct Context {
     pub pool: Arc<rayon::ThreadPool>,
     /// Set when the person wants the run to stop.
     pub cancelled: Arc<AtomicBool>,
+    /// How many problems a sampling stage hands to the sampler at once. No result depends on it.
+    pub batch: usize,
+    /// Where the step keeps the states that it can go on from.
+    pub checkpoints: Box<dyn Checkpoints>,
     /// Told how far the step is, with its metrics.
     pub progress: Box<dyn Fn(Progress) + Send + Sync>,
 }

@@ -1,6 +1,6 @@
 //! `eval`: how many held-out problems a model answers rightly, with every row counted.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +11,12 @@ use crate::{
     reward::answer::{Verdict, judge},
     stages::{
         Context, Progress, Stage, StageError,
-        rollout::{Draw, Respondent},
+        checkpoint::Course,
+        rollout::{Answer, Draw, Respondent, numbered},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "eval", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "eval", version: 2, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +29,7 @@ struct Arguments {
 }
 
 /// What becomes `report.json`. Answers fall into exactly one of the four classes.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Report {
     /// The share of answers that are right: the mean over problems of the mean over a problem's answers.
     pass1: f64,
@@ -54,7 +55,12 @@ struct AnswerRow<'a> {
     tokens: usize,
 }
 
-const CHUNK: usize = 128;
+/// What the step knows beside its answers.
+#[derive(Default, Serialize, Deserialize)]
+struct Known {
+    report: Report,
+    tokens: u64,
+}
 
 fn run(context: &Context) -> Result<(), StageError> {
     let arguments: Arguments = context.arguments()?;
@@ -65,7 +71,8 @@ fn run(context: &Context) -> Result<(), StageError> {
     if problems.is_empty() {
         return Err(StageError::Data("the data holds no problems".to_owned()));
     }
-    let mut draw = Draw {
+    let total = problems.len() as u64;
+    let draw = Draw {
         copies: arguments.samples,
         temperature: arguments.temperature,
         top_p: arguments.top_p,
@@ -74,79 +81,61 @@ fn run(context: &Context) -> Result<(), StageError> {
         seed: arguments.seed,
         first_row: 0,
     };
-    let mut report = Report { rows: problems.len() as u64, ..Report::default() };
-    let mut lines = String::new();
-    let mut tokens = 0;
-    let mut done = 0;
-    for chunk in problems.chunks(CHUNK) {
-        context.check_cancelled()?;
-        let size = chunk.len();
-        let chunk = fitting(&respondent, chunk, draw, &mut report, &mut lines)?;
-        for (index, answer) in respondent.answer(&context.pool, &chunk, draw)?.into_iter().enumerate() {
-            let Some(problem) = chunk.get(index / arguments.samples.max(1)) else { continue };
-            let verdict = match judge(&answer.text, &problem.answer) {
-                Verdict::Correct => (&mut report.correct, "correct"),
-                _ if answer.finish() == Finish::Length => (&mut report.truncated, "truncated"),
-                Verdict::Wrong => (&mut report.wrong, "wrong"),
-                Verdict::Unparseable => (&mut report.unparseable, "unparseable"),
-            };
-            *verdict.0 += 1;
-            tokens += answer.completion.ids.len();
-            let row = AnswerRow {
-                question: &problem.question,
-                answer: &problem.answer,
-                completion: &answer.text,
-                verdict: verdict.1,
-                tokens: answer.completion.ids.len(),
-            };
-            lines.push_str(&row.line()?);
+    let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
+    for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
+        let mut asked = Vec::with_capacity(chunk.len());
+        for numbered in chunk {
+            if respondent.fits(numbered.1, draw.max_length)? {
+                asked.push(*numbered);
+            }
         }
-        draw.first_row += (size * arguments.samples) as u64;
-        done += size as u64;
-        context.progress(Progress { done, total: report.rows, unit: "problems", metrics: Vec::new() });
+        let answers = respondent.answer(&context.pool, &asked, draw)?;
+        let mut answers = asked.iter().map(|it| it.0).zip(answers.chunks(arguments.samples.max(1))).peekable();
+        for (number, problem) in chunk {
+            match answers.next_if(|(of, _)| of == number) {
+                Some((_, answers)) => answers.iter().try_for_each(|it| count(&mut course, problem, it))?,
+                None => miss(&mut course, problem, arguments.samples)?,
+            }
+        }
+        course.done += chunk.len() as u64;
+        context.progress(Progress { done: course.done, total, unit: "problems", metrics: Vec::new() });
+        course.pause(context, &mut |_| Ok(()))?;
     }
+    let Known { mut report, tokens } = course.finish(&context.out.join("answers.jsonl"))?;
+    report.rows = total;
     report.answers = report.correct + report.wrong + report.unparseable + report.truncated;
     report.pass1 = report.correct as f64 / report.answers.max(1) as f64;
     (report.pass1_low, report.pass1_high) = wilson(report.pass1, report.rows as f64);
     report.mean_length = tokens as f64 / report.answers.max(1) as f64;
     let text = serde_json::to_string_pretty(&report).map_err(|error| StageError::Data(error.to_string()))?;
-    write(&context.out.join("report.json"), &(text + "\n"))?;
-    write(&context.out.join("answers.jsonl"), &lines)
+    let path = context.out.join("report.json");
+    fs::write(&path, text + "\n").map_err(|error| StageError::File { path, error })
 }
 
-/// The problems whose prompts leave room for an answer. The others count as truncated, one answer as much as the next.
-fn fitting<'a>(
-    respondent: &Respondent,
-    problems: &'a [Problem],
-    draw: Draw,
-    report: &mut Report,
-    lines: &mut String,
-) -> Result<Vec<&'a Problem>, StageError> {
-    let mut fitting = Vec::with_capacity(problems.len());
-    for problem in problems {
-        if respondent.fits(problem, draw.max_length)? {
-            fitting.push(problem);
-            continue;
-        }
-        report.truncated += draw.copies as u64;
-        let Problem { question, answer, .. } = problem;
-        let row = AnswerRow { question, answer, completion: "", verdict: "truncated", tokens: 0 };
-        for _ in 0..draw.copies {
-            lines.push_str(&row.line()?);
-        }
+/// Judges an answer and writes it down.
+fn count(course: &mut Course<Known>, problem: &Problem, answer: &Answer) -> Result<(), StageError> {
+    let report = &mut course.known.report;
+    let (class, verdict) = match judge(&answer.text, &problem.answer) {
+        Verdict::Correct => (&mut report.correct, "correct"),
+        _ if answer.finish() == Finish::Length => (&mut report.truncated, "truncated"),
+        Verdict::Wrong => (&mut report.wrong, "wrong"),
+        Verdict::Unparseable => (&mut report.unparseable, "unparseable"),
+    };
+    *class += 1;
+    let tokens = answer.completion.ids.len();
+    course.known.tokens += tokens as u64;
+    let Problem { question, answer: gold, .. } = problem;
+    course.push(&AnswerRow { question, answer: gold, completion: &answer.text, verdict, tokens })
+}
+
+/// A problem whose prompt leaves no room for an answer counts as truncated, one answer as much as the next.
+fn miss(course: &mut Course<Known>, problem: &Problem, samples: usize) -> Result<(), StageError> {
+    let Problem { question, answer, .. } = problem;
+    for _ in 0..samples {
+        course.known.report.truncated += 1;
+        course.push(&AnswerRow { question, answer, completion: "", verdict: "truncated", tokens: 0 })?;
     }
-    Ok(fitting)
-}
-
-impl AnswerRow<'_> {
-    fn line(&self) -> Result<String, StageError> {
-        let text = serde_json::to_string(self).map_err(|error| StageError::Data(error.to_string()))?;
-        Ok(text + "\n")
-    }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), StageError> {
-    fs::write(path, text).map_err(|error| StageError::File { path: path.to_owned(), error })
+    Ok(())
 }
 
 /// The 95 % score interval of Wilson (1927) for a share seen in `n` trials.

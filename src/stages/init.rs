@@ -1,5 +1,7 @@
 //! `init`: a model with random weights, shaped for a tokenizer.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,7 +12,7 @@ use crate::{
     stages::{Context, Stage, StageError, card},
 };
 
-pub const STAGE: Stage = Stage { name: "init", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "init", version: 1, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,16 +44,24 @@ struct Arguments {
 fn run(context: &Context) -> Result<(), StageError> {
     let arguments: Arguments = context.arguments()?;
     let tokenizer = Tokenizer::load(context.input("tokenizer")?)?;
-    let config = Config::from_json(&config_json(&arguments, &tokenizer)?)?;
+    let special = (tokenizer.bos(), tokenizer.eos());
+    let config = Config::from_json(&config_json(&arguments, tokenizer.vocabulary(), special)?)?;
     let model = context.pool.install(|| Transformer::init(config, arguments.seed))?;
     model.save(&context.out)?;
     card::finish(context, context.input("tokenizer")?)
 }
 
+/// The configuration that a step's arguments describe, for a tokenizer of so many tokens; None where they describe none.
+pub(super) fn config(arguments: &BTreeMap<String, Value>, vocabulary: usize) -> Option<Config> {
+    let arguments = arguments.clone().into_iter().collect::<serde_json::Map<_, _>>();
+    let arguments = Arguments::deserialize(Value::Object(arguments)).ok()?;
+    Config::from_json(&config_json(&arguments, vocabulary, (None, 0)).ok()?).ok()
+}
+
 /// The `config.json` that the arguments describe, in the hub's spelling.
-fn config_json(arguments: &Arguments, tokenizer: &Tokenizer) -> Result<Value, StageError> {
+fn config_json(arguments: &Arguments, vocabulary: usize, (bos, eos): (Option<u32>, u32)) -> Result<Value, StageError> {
     let mut config = json!({
-        "vocab_size": tokenizer.vocabulary(),
+        "vocab_size": vocabulary,
         "hidden_size": arguments.hidden,
         "intermediate_size": arguments.intermediate,
         "num_hidden_layers": arguments.layers,
@@ -63,8 +73,8 @@ fn config_json(arguments: &Arguments, tokenizer: &Tokenizer) -> Result<Value, St
         "attention_bias": false,
         "tie_word_embeddings": false,
         "initializer_range": arguments.std,
-        "bos_token_id": tokenizer.bos(),
-        "eos_token_id": tokenizer.eos(),
+        "bos_token_id": bos,
+        "eos_token_id": eos,
     });
     let specific = match arguments.architecture.as_str() {
         "deepseek_v3" => json!({

@@ -10,7 +10,7 @@ use crate::{
     stages::{Context, Stage, StageError, card},
 };
 
-pub const STAGE: Stage = Stage { name: "load", version: 1, run, check: Some(check) };
+pub const STAGE: Stage = Stage { name: "load", version: 1, run, check: Some(check), extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

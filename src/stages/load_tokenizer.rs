@@ -13,7 +13,7 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "load_tokenizer", version: 1, run, check: Some(check) };
+pub const STAGE: Stage = Stage { name: "load_tokenizer", version: 1, run, check: Some(check), extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,7 @@ use crate::{
     stages::{Context, Progress, Stage, StageError, card},
 };
 
-pub const STAGE: Stage = Stage { name: "merge.linear", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "merge.linear", version: 1, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

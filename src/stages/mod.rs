@@ -1,11 +1,13 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
 mod card;
+pub mod checkpoint;
 mod command;
 pub mod context;
 mod conversation;
 mod dataset;
 mod documents;
+pub mod estimate;
 mod eval;
 mod filter;
 mod grpo;
@@ -26,11 +28,13 @@ mod split;
 mod take;
 mod tokenizer;
 mod trainer;
+mod training;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
 
+pub use checkpoint::Checkpoints;
 pub use context::{Context, Progress, StageError};
 
 /// A built-in stage: its name in the language, its version, and its code.
@@ -41,7 +45,13 @@ pub struct Stage {
     pub run: fn(&Context) -> Result<(), StageError>,
     /// Looks at the files that a stage reads from outside the store, before a run writes anything; None where it reads none.
     pub check: Option<Check>,
+    /// Says of a step's arguments whether a run with a larger `budget` may go on from its end, or why not; None where
+    /// the stage has no budget. It may where no step before that end depends on how many come after.
+    pub extends: Option<Extends>,
 }
+
+/// Takes the arguments.
+pub type Extends = fn(&Value) -> Result<(), String>;
 
 /// Takes the arguments and the files that arguments of type `path` name.
 pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError>;

@@ -1,6 +1,7 @@
 //! `pretrain`: next-token training on plain text, every token of every document.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     base::{
@@ -8,15 +9,16 @@ use crate::{
         units::{Amount, Unit},
     },
     data::{dataset, order::Order, packing::pieces, rows::Text, tokenizer::Tokenizer},
-    model::{Config, Transformer},
+    model::Config,
     stages::{
-        Context, Progress, Stage, StageError, card, likelihood,
+        Context, Stage, StageError, likelihood,
         part::Sequence,
-        trainer::{Settings, Trainer},
+        trainer::Settings,
+        training::{Training, is_open_ended},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "pretrain", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "pretrain", version: 2, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,27 +45,26 @@ fn run(context: &Context) -> Result<(), StageError> {
         clip: arguments.clip,
         bias_speed: arguments.bias_speed,
     };
-    let mut trainer = Trainer::new(Transformer::load(folder)?, settings)?;
     let total = batches.len() as u64;
-    for (step, batch) in (0..).zip(&batches) {
-        context.check_cancelled()?;
+    let mut training = Training::begin(context, folder, settings, false, total)?;
+    for (step, batch) in training.steps().zip(batches.iter().skip(training.steps().start as usize)) {
         let sequences: Vec<Sequence> = batch.iter().filter_map(|at| documents.get(*at).cloned()).collect();
         let lr = arguments.lr.at(step, total);
-        let update = likelihood::step(&mut trainer, &context.pool, lr, &sequences)?;
-        context.progress(Progress {
-            done: step + 1,
-            total,
-            unit: "steps",
-            metrics: vec![
-                ("loss", update.loss),
-                ("learning_rate", lr),
-                ("grad_norm", update.gradient_norm),
-                ("expert_imbalance", update.imbalance),
-            ],
-        });
+        let update = likelihood::step(&mut training.trainer, &context.pool, lr, &sequences)?;
+        training.end_step(update.metrics(lr))?;
     }
-    trainer.model.save(&context.out)?;
-    card::finish(context, folder)
+    training.finish(folder)
+}
+
+fn extends(arguments: &Value) -> Result<(), String> {
+    let arguments = Arguments::deserialize(arguments).map_err(|error| error.to_string())?;
+    if arguments.budget.unit != Unit::Steps {
+        return Err(format!(
+            "a budget in {} may cut its last batch short, which a longer one would not; give it in steps",
+            arguments.budget.unit.name()
+        ));
+    }
+    is_open_ended(&[("lr", &arguments.lr)])
 }
 
 /// The documents as token sequences; documents longer than the model's context are cut into several.

@@ -1,11 +1,13 @@
 //! `reject`: rejection sampling, many answers to a problem of which those are kept that meet a condition.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     base::{predicate::Predicate, units::Amount},
     data::{
-        dataset::{self, Writer},
+        dataset::{self, Summary},
         rows::{Kind, Problem},
         tokenizer::Tokenizer,
     },
@@ -13,11 +15,12 @@ use crate::{
     reward::row,
     stages::{
         Context, Progress, Stage, StageError,
-        rollout::{Draw, Respondent},
+        checkpoint::Course,
+        rollout::{Draw, Origin, Respondent, numbered},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "reject", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "reject", version: 2, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,9 +34,21 @@ struct Arguments {
     seed: u64,
 }
 
-/// Problems per call of the sampler. Sampling stops after the chunk in which the wanted rows are full, so this is part
-/// of what the stage does, and not a matter of speed alone.
-const CHUNK: usize = 64;
+/// What the step knows beside its rows.
+#[derive(Default, Serialize, Deserialize)]
+struct Known {
+    kept: usize,
+    /// Answers that were looked at.
+    seen: usize,
+    /// Answers that were not kept, by reason.
+    refused: BTreeMap<String, usize>,
+}
+
+impl Known {
+    fn refuse(&mut self, reason: &str) {
+        *self.refused.entry(reason.to_owned()).or_default() += 1;
+    }
+}
 
 fn run(context: &Context) -> Result<(), StageError> {
     let arguments: Arguments = context.arguments()?;
@@ -43,8 +58,8 @@ fn run(context: &Context) -> Result<(), StageError> {
     let problems: Vec<Problem> = dataset::read(context.input("data")?)?;
     let wanted = arguments.rows.map_or(usize::MAX, |rows| rows.count() as usize);
     let cap = arguments.per_prompt.unwrap_or(usize::MAX);
-    let mut writer = Writer::create(&context.out, Kind::Sample)?;
-    let mut draw = Draw {
+    let total = problems.len() as u64;
+    let draw = Draw {
         copies: arguments.n,
         temperature: arguments.temperature,
         top_p: 1.0,
@@ -53,42 +68,42 @@ fn run(context: &Context) -> Result<(), StageError> {
         seed: arguments.seed,
         first_row: 0,
     };
-    let (mut kept, mut seen, mut done) = (0, 0, 0);
-    for chunk in problems.chunks(CHUNK) {
-        if kept >= wanted {
+    let origin = Origin { model: context.input_digest("model"), seed: arguments.seed };
+    let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
+    for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
+        if course.known.kept >= wanted {
             break;
         }
-        context.check_cancelled()?;
-        let chunk: Vec<&Problem> = chunk.iter().collect();
-        let answers = respondent.answer(&context.pool, &chunk, draw)?;
-        let mut of_prompt = vec![0; chunk.len()];
-        for (index, answer) in answers.into_iter().enumerate() {
-            let at = index / arguments.n.max(1);
-            let (Some(problem), Some(taken)) = (chunk.get(at), of_prompt.get_mut(at)) else { continue };
-            let sample = answer.sample(problem, tokenizer.prompt(&problem.question)?);
-            seen += 1;
-            if let Some(reason) = row::refuse(&arguments.keep, &sample)? {
-                writer.count(&reason);
-            } else if *taken >= cap {
-                writer.count("over the limit per prompt");
-            } else if kept >= wanted {
-                writer.count("more than the rows wanted");
-            } else {
-                *taken += 1;
-                kept += 1;
-                writer.push(&sample)?;
+        let answers = respondent.answer(&context.pool, chunk, draw)?;
+        for ((_, problem), answers) in chunk.iter().zip(answers.chunks(arguments.n.max(1))) {
+            // Whatever was asked beyond the last problem that is needed leaves no trace.
+            if course.known.kept >= wanted {
+                break;
             }
+            let mut taken = 0;
+            for answer in answers {
+                let sample = answer.traced(problem, tokenizer.prompt(&problem.question)?, origin)?;
+                course.known.seen += 1;
+                if let Some(reason) = row::refuse(&arguments.keep, &sample)? {
+                    course.known.refuse(&reason);
+                } else if taken >= cap {
+                    course.known.refuse("over the limit per prompt");
+                } else if course.known.kept >= wanted {
+                    course.known.refuse("more than the rows wanted");
+                } else {
+                    taken += 1;
+                    course.known.kept += 1;
+                    course.push(&sample)?;
+                }
+            }
+            course.done += 1;
         }
-        draw.first_row += (chunk.len() * arguments.n) as u64;
-        done += chunk.len() as u64;
-        let share = f64::from(kept as u32) / f64::from(seen.max(1) as u32);
-        context.progress(Progress {
-            done,
-            total: problems.len() as u64,
-            unit: "problems",
-            metrics: vec![("kept", kept as f64), ("acceptance", share)],
-        });
+        let Known { kept, seen, .. } = course.known;
+        let metrics = vec![("kept", kept as f64), ("acceptance", kept as f64 / seen.max(1) as f64)];
+        context.progress(Progress { done: course.done, total, unit: "problems", metrics });
+        course.pause(context, &mut |_| Ok(()))?;
     }
+    let Known { kept, seen, refused } = course.finish(&dataset::rows_file(&context.out))?;
     if kept == 0 || (arguments.rows.is_some() && kept < wanted) {
         let wanted = if arguments.rows.is_some() { wanted } else { 1 };
         return Err(StageError::Data(format!(
@@ -96,6 +111,5 @@ fn run(context: &Context) -> Result<(), StageError> {
             problems.len()
         )));
     }
-    writer.finish()?;
-    Ok(())
+    Ok(Summary { kind: Kind::Sample, rows: kept, counts: refused }.write(&context.out)?)
 }

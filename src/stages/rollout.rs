@@ -33,6 +33,15 @@ pub struct Draw {
     pub first_row: u64,
 }
 
+/// A problem and its number.
+pub type Numbered<'a> = (u64, &'a Problem);
+
+/// The problems from one on, each with its number among all of them.
+#[must_use]
+pub fn numbered(problems: &[Problem], from: u64) -> Vec<Numbered<'_>> {
+    (0..).zip(problems).skip(from as usize).collect()
+}
+
 /// What all answers of one step have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
@@ -72,7 +81,6 @@ impl Answer {
     }
 
     /// The answer as a row that tells where it comes from.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the sampling stages take it up with their next version"))]
     pub fn traced(&self, problem: &Problem, prompt: String, origin: Origin) -> Result<Sample, StageError> {
         let mut sample = self.sample(problem, prompt);
         let mut rewards = BTreeMap::new();
@@ -109,10 +117,11 @@ impl<'a> Respondent<'a> {
         Ok(self.tokenizer.prompt_ids(&problem.question)?.len() + max_length <= self.context_length)
     }
 
-    /// Answers every problem `copies` times; the answers to one problem lie side by side.
-    pub fn answer(&self, pool: &ThreadPool, problems: &[&Problem], draw: Draw) -> Result<Vec<Answer>, StageError> {
+    /// Answers every problem `copies` times; the answers to one problem lie side by side. A problem's number says which
+    /// random numbers are its own, so that no answer depends on what else is asked.
+    pub fn answer(&self, pool: &ThreadPool, problems: &[Numbered], draw: Draw) -> Result<Vec<Answer>, StageError> {
         let mut prompts = Vec::with_capacity(problems.len());
-        for (row, problem) in (0..).zip(problems) {
+        for (number, problem) in problems {
             let ids = self.tokenizer.prompt_ids(&problem.question)?;
             if !self.fits(problem, draw.max_length)? {
                 return Err(StageError::Data(format!(
@@ -123,7 +132,7 @@ impl<'a> Respondent<'a> {
                     problem.question
                 )));
             }
-            prompts.push(Prompt { ids, row: draw.first_row + row * draw.copies as u64, copies: draw.copies });
+            prompts.push(Prompt { ids, row: draw.first_row + number * draw.copies as u64, copies: draw.copies });
         }
         let sampling = Sampling {
             temperature: draw.temperature as f32,

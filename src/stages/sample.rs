@@ -1,22 +1,25 @@
 //! `sample`: answers of a model to problems, as rows to filter and to learn from.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     base::units::Amount,
     data::{
-        dataset::{self, Writer},
+        dataset::{self, Summary},
         rows::{Kind, Problem},
         tokenizer::Tokenizer,
     },
     model::Transformer,
     stages::{
         Context, Progress, Stage, StageError,
-        rollout::{Draw, Respondent},
+        checkpoint::Course,
+        rollout::{Draw, Origin, Respondent, numbered},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "sample", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "sample", version: 2, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,8 +32,11 @@ struct Arguments {
     seed: u64,
 }
 
-/// Problems per call of the sampler: enough to fill it, few enough for progress to be seen.
-const CHUNK: usize = 64;
+/// What the step knows beside its rows.
+#[derive(Default, Serialize, Deserialize)]
+struct Known {
+    rows: usize,
+}
 
 fn run(context: &Context) -> Result<(), StageError> {
     let arguments: Arguments = context.arguments()?;
@@ -38,8 +44,8 @@ fn run(context: &Context) -> Result<(), StageError> {
     let tokenizer = Tokenizer::load(folder)?;
     let respondent = Respondent::new(&Transformer::load(folder)?, &tokenizer)?;
     let problems: Vec<Problem> = dataset::read(context.input("data")?)?;
-    let mut writer = Writer::create(&context.out, Kind::Sample)?;
-    let mut draw = Draw {
+    let total = problems.len() as u64;
+    let draw = Draw {
         copies: arguments.n,
         temperature: arguments.temperature,
         top_p: arguments.top_p,
@@ -48,19 +54,20 @@ fn run(context: &Context) -> Result<(), StageError> {
         seed: arguments.seed,
         first_row: 0,
     };
-    let mut done = 0;
-    for chunk in problems.chunks(CHUNK) {
-        context.check_cancelled()?;
-        let chunk: Vec<&Problem> = chunk.iter().collect();
-        let answers = respondent.answer(&context.pool, &chunk, draw)?;
-        for (index, answer) in answers.into_iter().enumerate() {
-            let Some(problem) = chunk.get(index / arguments.n.max(1)) else { continue };
-            writer.push(&answer.sample(problem, tokenizer.prompt(&problem.question)?))?;
+    let origin = Origin { model: context.input_digest("model"), seed: arguments.seed };
+    let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
+    for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
+        let answers = respondent.answer(&context.pool, chunk, draw)?;
+        for ((_, problem), answers) in chunk.iter().zip(answers.chunks(arguments.n.max(1))) {
+            for answer in answers {
+                course.push(&answer.traced(problem, tokenizer.prompt(&problem.question)?, origin)?)?;
+                course.known.rows += 1;
+            }
         }
-        draw.first_row += (chunk.len() * arguments.n) as u64;
-        done += chunk.len() as u64;
-        context.progress(Progress { done, total: problems.len() as u64, unit: "problems", metrics: Vec::new() });
+        course.done += chunk.len() as u64;
+        context.progress(Progress { done: course.done, total, unit: "problems", metrics: Vec::new() });
+        course.pause(context, &mut |_| Ok(()))?;
     }
-    writer.finish()?;
-    Ok(())
+    let Known { rows } = course.finish(&dataset::rows_file(&context.out))?;
+    Ok(Summary { kind: Kind::Sample, rows, counts: BTreeMap::new() }.write(&context.out)?)
 }

@@ -1,6 +1,7 @@
 //! `sft`: supervised fine-tuning, with the loss on the answer's tokens only.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     base::{
@@ -8,15 +9,15 @@ use crate::{
         units::{Amount, Unit},
     },
     data::{order::Order, tokenizer::Tokenizer},
-    model::Transformer,
     stages::{
-        Context, Progress, Stage, StageError, card, conversation, likelihood,
+        Context, Stage, StageError, conversation, likelihood,
         part::Sequence,
-        trainer::{Settings, Trainer},
+        trainer::Settings,
+        training::{Training, is_open_ended},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "sft", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "sft", version: 2, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +45,6 @@ fn run(context: &Context) -> Result<(), StageError> {
         clip: arguments.clip,
         bias_speed: arguments.bias_speed,
     };
-    let mut trainer = Trainer::new(Transformer::load(folder)?, settings)?;
     let order = Order::new(arguments.seed, sequences.len());
     let batch = arguments.batch.max(1);
     let per_epoch = sequences.len().div_ceil(batch) as u64;
@@ -55,27 +55,21 @@ fn run(context: &Context) -> Result<(), StageError> {
             return Err(StageError::Arguments(format!("expected a budget in epochs or steps, found {}", other.name())));
         }
     };
-    for step in 0..total {
-        context.check_cancelled()?;
+    let mut training = Training::begin(context, folder, settings, false, total)?;
+    for step in training.steps() {
         let places = order.epoch(step / per_epoch);
         let places = places.chunks(batch).nth((step % per_epoch) as usize).unwrap_or_default();
         let chosen: Vec<Sequence> = places.iter().filter_map(|at| sequences.get(*at).cloned()).collect();
         let lr = arguments.lr.at(step, total);
-        let update = likelihood::step(&mut trainer, &context.pool, lr, &chosen)?;
-        context.progress(Progress {
-            done: step + 1,
-            total,
-            unit: "steps",
-            metrics: vec![
-                ("loss", update.loss),
-                ("learning_rate", lr),
-                ("grad_norm", update.gradient_norm),
-                ("expert_imbalance", update.imbalance),
-            ],
-        });
+        let update = likelihood::step(&mut training.trainer, &context.pool, lr, &chosen)?;
+        training.end_step(update.metrics(lr))?;
     }
-    trainer.model.save(&context.out)?;
-    card::finish(context, folder)
+    training.finish(folder)
+}
+
+fn extends(arguments: &Value) -> Result<(), String> {
+    let arguments = Arguments::deserialize(arguments).map_err(|error| error.to_string())?;
+    is_open_ended(&[("lr", &arguments.lr)])
 }
 
 /// Nothing is cut in silence: a row that does not fit is an error that says how many there are.

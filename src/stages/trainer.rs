@@ -3,8 +3,8 @@
 use rayon::ThreadPool;
 
 use crate::{
-    model::{AdamW, AdamWSettings, ModelError, PartLoss, Transformer, gradients},
-    stages::StageError,
+    model::{AdamW, AdamWSettings, ModelError, Moments, PartLoss, Transformer, gradients},
+    stages::{StageError, training::Metrics},
 };
 
 /// What stays the same from step to step.
@@ -16,6 +16,12 @@ pub struct Settings {
     pub clip: f64,
     /// How far a router's correction bias moves after a step (gamma in DeepSeek-V3, section 2.1.2).
     pub bias_speed: f64,
+}
+
+impl Settings {
+    fn adamw(&self) -> AdamWSettings {
+        AdamWSettings { beta2: self.beta2, weight_decay: self.weight_decay, ..Default::default() }
+    }
 }
 
 /// A model in training, with its optimiser.
@@ -35,9 +41,20 @@ pub struct Update {
 
 impl Trainer {
     pub fn new(model: Transformer, settings: Settings) -> Result<Self, StageError> {
-        let adamw = AdamWSettings { beta2: settings.beta2, weight_decay: settings.weight_decay, ..Default::default() };
-        let optimizer = AdamW::new(&model, adamw);
+        let optimizer = AdamW::new(&model, settings.adamw());
         Ok(Self { model, optimizer, settings })
+    }
+
+    /// The state of the optimizer.
+    #[must_use]
+    pub fn moments(&self) -> &Moments {
+        self.optimizer.moments()
+    }
+
+    /// Puts the optimizer back into a state.
+    pub fn resume(&mut self, moments: Moments) -> Result<(), StageError> {
+        self.optimizer = AdamW::resume(&self.model, self.settings.adamw(), moments)?;
+        Ok(())
     }
 
     /// Takes one step. The losses of the parts are summed as they are, so each part weighs its own share.
@@ -61,6 +78,19 @@ impl Trainer {
         self.optimizer.step(&self.model, &gradients, lr, pool)?;
         self.model.update_router_bias(&gradients.loads, self.settings.bias_speed as f32);
         Ok(Update { loss, gradient_norm, imbalance: imbalance(&gradients.loads) })
+    }
+}
+
+impl Update {
+    /// The figures that every training tells of a step.
+    #[must_use]
+    pub fn metrics(&self, lr: f64) -> Metrics {
+        vec![
+            ("loss", self.loss),
+            ("learning_rate", lr),
+            ("grad_norm", self.gradient_norm),
+            ("expert_imbalance", self.imbalance),
+        ]
     }
 }
 

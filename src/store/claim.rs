@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
-    io::{Seek, Write},
+    io::Seek,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process,
@@ -12,8 +12,8 @@ use std::{
 
 use serde_json::Value;
 
-use super::{FORMAT, Record, Store, StoreError, durable};
-use crate::base::digest::Digest;
+use super::{Cost, FORMAT, Record, Store, StoreError, disk, durable};
+use crate::base::digest::{Digest, FieldHasher};
 
 /// How long to wait before asking again for a lock that another holds.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -36,6 +36,28 @@ pub enum Claimed {
     Done(Box<Record>),
 }
 
+/// A folder to run a step in without keeping what it makes; it is removed in the end.
+#[derive(Debug)]
+pub struct Rehearsal(Claim);
+
+impl Rehearsal {
+    /// The folder for the step to fill.
+    #[must_use]
+    pub fn out(&self) -> PathBuf {
+        self.0.out()
+    }
+
+    /// A folder for what the step writes besides.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn workspace(&self) -> Result<PathBuf, StoreError> {
+        let folder = self.0.scratch.join("workspace");
+        disk::create_folder(&folder)?;
+        Ok(folder)
+    }
+}
+
 /// Who holds a lock: the number of its process, where it could be read.
 pub type Holder = Option<u32>;
 
@@ -48,6 +70,7 @@ pub struct Facts {
     pub run: String,
     pub seconds: f64,
     pub metrics: BTreeMap<String, f64>,
+    pub cost: Option<Cost>,
 }
 
 impl Store {
@@ -56,7 +79,25 @@ impl Store {
     ///
     /// # Errors
     /// Where the lock cannot be had for another reason, or the wait was broken off.
-    pub fn claim(&self, key: &Digest, mut waiting: impl FnMut(Holder) -> bool) -> Result<Claimed, StoreError> {
+    pub fn claim(&self, key: &Digest, waiting: impl FnMut(Holder) -> bool) -> Result<Claimed, StoreError> {
+        let claim = self.take(key, waiting)?;
+        // Looked up under the lock: whoever held it may just have finished.
+        if let Some(record) = self.done(key) {
+            return Ok(Claimed::Done(Box::new(record)));
+        }
+        claim.begin().map(Claimed::Mine)
+    }
+
+    /// A folder for the step of a key to fill once more, whether it is done or not. What it writes there is not kept.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made.
+    pub fn rehearse(&self, key: &Digest) -> Result<Rehearsal, StoreError> {
+        let other = FieldHasher::new().field("rehearsal", key.hex().as_bytes()).finish();
+        self.take(&other, |_| true)?.begin().map(Rehearsal)
+    }
+
+    fn take(&self, key: &Digest, mut waiting: impl FnMut(Holder) -> bool) -> Result<Claim, StoreError> {
         let lock = loop {
             match try_lock(&self.lock_file(key))? {
                 Some(lock) => break lock,
@@ -65,12 +106,7 @@ impl Store {
             }
         };
         let scratch = self.root.join("scratch").join(format!("{key}-{}", process::id()));
-        let claim = Claim { store: self.clone(), key: *key, lock, scratch };
-        // Looked up under the lock: whoever held it may just have finished.
-        if let Some(record) = self.done(key) {
-            return Ok(Claimed::Done(Box::new(record)));
-        }
-        claim.begin().map(Claimed::Mine)
+        Ok(Claim { store: self.clone(), key: *key, lock, scratch })
     }
 
     fn lock_file(&self, key: &Digest) -> PathBuf {
@@ -81,15 +117,11 @@ impl Store {
 impl Claim {
     fn begin(mut self) -> Result<Self, StoreError> {
         remove(&self.scratch)?;
-        let out = self.out();
-        fs::create_dir_all(&out).map_err(|error| StoreError::file(&out, error))?;
+        disk::create_folder(&self.out())?;
         let path = self.store.lock_file(&self.key);
-        let mut sign = || {
-            self.lock.set_len(0)?;
-            self.lock.rewind()?;
-            write!(self.lock, "{}", process::id())
-        };
-        sign().map_err(|error| StoreError::file(&path, error))?;
+        let cleared = self.lock.set_len(0).and_then(|()| self.lock.rewind());
+        cleared.map_err(|error| StoreError::file(&path, error))?;
+        disk::write(&mut self.lock, &path, process::id().to_string().as_bytes())?;
         Ok(self)
     }
 
@@ -97,6 +129,16 @@ impl Claim {
     #[must_use]
     pub fn out(&self) -> PathBuf {
         self.scratch.join("out")
+    }
+
+    #[must_use]
+    pub fn key(&self) -> &Digest {
+        &self.key
+    }
+
+    /// The folder of this process's attempt, which ends with it.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
     }
 
     /// Keeps what the step wrote: first the object, then the record that makes it count.
@@ -118,6 +160,7 @@ impl Claim {
             finished: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64),
             run: facts.run,
             metrics: facts.metrics,
+            cost: facts.cost,
         };
         self.store.write_record(&record, &self.scratch.join("record.json"))?;
         Ok(record)
@@ -128,34 +171,62 @@ impl Drop for Claim {
     fn drop(&mut self) {
         // What cannot be removed now is swept by a later run; the lock itself falls with the file's closing.
         let _ = remove(&self.scratch);
-        let _ = fs::remove_file(self.store.lock_file(&self.key));
+        let _ = disk::remove_file(&self.store.lock_file(&self.key));
     }
 }
 
-/// Removes the scratch folders of steps that nobody is running any more.
+/// Removes what dead processes left in the scratch folder.
 pub(super) fn sweep(store: &Store) -> Result<(), StoreError> {
     let folder = store.root.join("scratch");
     for entry in fs::read_dir(&folder).map_err(|error| StoreError::file(&folder, error))?.flatten() {
-        let name = entry.file_name();
-        let key = name.to_str().and_then(|name| name.split('-').next()?.parse::<Digest>().ok());
-        let Some(key) = key else { continue };
-        // Whoever fills a scratch folder holds the lock of its key.
-        if let Some(lock) = try_lock(&store.lock_file(&key))? {
-            remove(&entry.path())?;
-            let _ = fs::remove_file(store.lock_file(&key));
-            drop(lock);
-        }
+        sweep_one(store, &entry.path())?;
     }
     durable::sync_folder(&folder)
+}
+
+/// Removes a scratch folder, unless somebody is filling it; says whether it did.
+pub(super) fn sweep_one(store: &Store, path: &Path) -> Result<bool, StoreError> {
+    // Whoever fills a scratch folder holds the lock of its key.
+    key_of(path).map_or(Ok(false), |key| with_lock(store, &key, || disk::remove(path)))
+}
+
+/// The scratch folders that nobody is filling.
+pub(super) fn stale(store: &Store) -> Vec<PathBuf> {
+    let mut paths = super::verify::names(&store.root.join("scratch"));
+    paths.retain(|path| key_of(path).is_some_and(|key| !is_locked(&store.lock_file(&key))));
+    paths
+}
+
+/// Does something under the lock of a key; not at all where another has it, and then says so.
+pub(super) fn with_lock(
+    store: &Store,
+    key: &Digest,
+    act: impl FnOnce() -> Result<(), StoreError>,
+) -> Result<bool, StoreError> {
+    let Some(lock) = try_lock(&store.lock_file(key))? else { return Ok(false) };
+    let done = act();
+    let _ = disk::remove_file(&store.lock_file(key));
+    drop(lock);
+    done.map(|()| true)
+}
+
+/// The key in the name of a scratch folder.
+fn key_of(path: &Path) -> Option<Digest> {
+    path.file_name()?.to_str()?.split('-').next()?.parse().ok()
+}
+
+/// Whether another has the lock of a file. To ask changes nothing.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The lock of a file, or None where another has it.
 fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
     let try_once = || {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = disk::open_to_change(path)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Ok(Err(false)),
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => return Err(StoreError::file(path, error)),
             Ok(()) => {}
         }
         // The holder before us removes the file as it lets go; a lock on a removed file keeps nobody out.
@@ -163,7 +234,7 @@ fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
         Ok(if same { Ok(file) } else { Err(true) })
     };
     loop {
-        match try_once().map_err(|error| StoreError::file(path, error))? {
+        match try_once()? {
             Ok(file) => return Ok(Some(file)),
             Err(removed) if removed => {}
             Err(_) => return Ok(None),
@@ -176,8 +247,6 @@ fn holder(path: &Path) -> Holder {
 }
 
 fn remove(folder: &Path) -> Result<(), StoreError> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(|error| StoreError::file(folder, error))?;
-    }
-    Ok(())
+    // Most often there is nothing, and then nothing is done to the disk.
+    if folder.exists() { disk::remove_folder(folder) } else { Ok(()) }
 }

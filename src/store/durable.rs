@@ -1,12 +1,8 @@
 //! Writing so that a power cut leaves the old state or the new one, and nothing between.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::path::Path;
 
-use super::StoreError;
+use super::{StoreError, disk};
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
@@ -17,23 +13,20 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// Makes the bytes of a file durable.
 pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| StoreError::file(path, error))
+    disk::sync_path(path)
 }
 
 /// Writes a file by way of another name on the same disk, so that `path` never holds half of it.
 pub(super) fn write(path: &Path, bytes: &[u8], scratch: &Path) -> Result<(), StoreError> {
-    let write = || {
-        let mut file = File::create(scratch)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| StoreError::file(scratch, error))?;
+    let mut file = disk::create(scratch)?;
+    disk::write(&mut file, scratch, bytes)?;
+    disk::sync(&file, scratch)?;
     rename(scratch, path)
 }
 
 /// Moves a file or a folder, and makes both ends of the move durable.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::rename(from, to).map_err(|error| StoreError::file(to, error))?;
+    disk::rename(from, to)?;
     to.parent().map_or(Ok(()), sync_folder)?;
     from.parent().map_or(Ok(()), sync_folder)
 }

@@ -1,14 +1,14 @@
 //! What can go wrong with the store.
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{path}: {error}")]
+    #[error("{path}: {}", describe(.error))]
     File { path: PathBuf, error: io::Error },
     #[error("{path}: expected a file or a folder, found neither")]
     Odd { path: PathBuf },
@@ -23,5 +23,30 @@ pub enum StoreError {
 impl StoreError {
     pub(super) fn file(path: &Path, error: io::Error) -> Self {
         Self::File { path: path.to_owned(), error }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        let Self::File { error, .. } = self else { return None };
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Some("free some space, for instance by `regimen gc`, and run again: what is made stays made")
+            }
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+                Some("to run, the store must be writable: `--store DIR` names another")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the system says, in our words where a person meets it often.
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull => "the disk is full".to_owned(),
+        ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
+        _ => error.to_string(),
     }
 }

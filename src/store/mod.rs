@@ -3,30 +3,42 @@
 //! Truth is `objects/<aa>/<digest>/` (artifacts) and `records/<key>.json` (which step made which). Both are written in
 //! `scratch/`, synced, and renamed into place, so each is there whole or not at all. A step is done when its record is.
 //! `index/` is derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own half-way states, and
-//! `logs/<key>.log` what it had to say.
+//! `logs/<key>.log` what it had to say. `damaged/` holds what was found changed and was moved out of the way. All
+//! writing goes through [`disk`].
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
+mod checkpoint;
 mod claim;
+mod cost;
+mod disk;
 mod durable;
 mod error;
+pub mod faults;
 mod folder;
+pub mod gc;
+mod guard;
 mod history;
+mod hold;
 mod index;
+mod indexed;
 mod object;
 mod record;
 mod runs;
+mod sealed;
+mod verify;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 pub use self::{
-    claim::{Claim, Claimed, Facts, Holder},
+    checkpoint::{Begun, Checkpoint, Checkpoints},
+    claim::{Claim, Claimed, Facts, Holder, Rehearsal},
+    cost::Cost,
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
     history::{History, Past, Records},
-    index::{Index, Indexed},
+    hold::Hold,
+    index::Index,
+    indexed::Indexed,
     object::Damage,
     record::{FORMAT, Record},
     runs::RunLog,
@@ -84,12 +96,11 @@ impl Store {
     pub fn prepare(&self) -> Result<(), StoreError> {
         let folders = ["objects", "records", "scratch", "locks", "runs"].map(|name| self.root.join(name));
         if !folders.iter().all(|folder| folder.is_dir()) {
-            for folder in &folders {
-                fs::create_dir_all(folder).map_err(|error| StoreError::file(folder, error))?;
-            }
+            disk::create_folder(&self.root)?;
             // The store is large and can be made again: version control should not see it.
             let ignore = self.root.join(".gitignore");
-            fs::write(&ignore, "*\n").map_err(|error| StoreError::file(&ignore, error))?;
+            disk::write(&mut disk::create(&ignore)?, &ignore, b"*\n")?;
+            folders.iter().try_for_each(|folder| disk::create_folder(folder))?;
             durable::sync_folder(&self.root)?;
             self.root.parent().map_or(Ok(()), durable::sync_folder)?;
         }

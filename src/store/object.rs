@@ -1,13 +1,8 @@
 //! Objects: immutable folders named by the digest of what they hold.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::ErrorKind, path::Path};
 
-use super::{Folder, Record, Store, StoreError, durable};
+use super::{Folder, Record, Store, StoreError, disk, durable};
 use crate::base::digest::Digest;
 
 /// How an object differs from what its name says.
@@ -41,19 +36,6 @@ impl Store {
         Some(Damage { digest, file: lost.or(added).map(|file| file.name.clone()) })
     }
 
-    /// Moves a damaged object out of the way, so that its step counts as not done, and says where to.
-    ///
-    /// # Errors
-    /// Where it cannot be moved.
-    pub fn set_aside(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
-        let folder = self.root().join("damaged");
-        fs::create_dir_all(&folder).map_err(|error| StoreError::file(&folder, error))?;
-        let free = (0_u32..).map(|count| folder.join(format!("{digest}.{count}"))).find(|path| !path.exists());
-        let path = free.unwrap_or(folder);
-        durable::rename(&self.object(digest), &path)?;
-        Ok(path)
-    }
-
     /// Takes a finished folder in: synced, made read-only, and renamed to the digest of its content.
     pub(super) fn install(&self, out: &Path) -> Result<Folder, StoreError> {
         let folder = Folder::read(out)?;
@@ -63,34 +45,35 @@ impl Store {
         seal(out)?;
         let object = self.object(&folder.digest());
         if let Some(shelf) = object.parent() {
-            fs::create_dir_all(shelf).map_err(|error| StoreError::file(shelf, error))?;
+            disk::create_folder(shelf)?;
             durable::sync_folder(&self.root().join("objects"))?;
         }
-        match fs::rename(out, &object) {
+        match disk::rename(out, &object) {
             Ok(()) => object.parent().map_or(Ok(()), durable::sync_folder)?,
             // Another step made the same bytes before. They are the same only as long as they are whole.
-            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+            Err(StoreError::File { error, .. })
+                if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) =>
+            {
                 if Folder::read(&object).ok().as_ref() != Some(&folder) {
                     self.set_aside(&folder.digest())?;
                     durable::rename(out, &object)?;
                 }
             }
-            Err(error) => return Err(StoreError::file(&object, error)),
+            Err(error) => return Err(error),
         }
         Ok(folder)
     }
 }
 
 /// Makes a folder and all below it durable, and its files read-only.
-fn seal(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn seal(folder: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(folder).map_err(|error| StoreError::file(folder, error))? {
         let path = entry.map_err(|error| StoreError::file(folder, error))?.path();
         if path.is_dir() {
             seal(&path)?;
         } else {
             durable::sync(&path)?;
-            let read_only = fs::Permissions::from_mode(0o444);
-            fs::set_permissions(&path, read_only).map_err(|error| StoreError::file(&path, error))?;
+            disk::make_read_only(&path)?;
         }
     }
     durable::sync_folder(folder)

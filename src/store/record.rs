@@ -1,15 +1,18 @@
 //! A record says which step made which object, from what, and at what cost. It stands for itself.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Listed, Store, StoreError, durable};
+use super::{
+    Cost, Listed, Store, StoreError, durable,
+    sealed::{unchanged, with_check},
+};
 use crate::base::digest::Digest;
 
 /// The version of the records' form; a record of another version counts as not there.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What `records/<key>.json` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub struct Record {
     pub run: String,
     /// The last figures that the step told.
     pub metrics: BTreeMap<String, f64>,
+    /// What it was expected to cost and did cost; records of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 impl Store {
@@ -38,7 +44,7 @@ impl Store {
     #[must_use]
     pub fn record(&self, key: &Digest) -> Option<Record> {
         let bytes = fs::read(self.record_file(key)).ok()?;
-        let record: Record = serde_json::from_slice(&bytes).ok()?;
+        let record: Record = serde_json::from_slice(unchanged(&bytes)?).ok()?;
         (record.format == FORMAT && record.key == *key).then_some(record)
     }
 
@@ -59,9 +65,15 @@ impl Store {
         records
     }
 
-    pub(super) fn write_record(&self, record: &Record, scratch: &std::path::Path) -> Result<(), StoreError> {
+    pub(super) fn write_record(&self, record: &Record, scratch: &Path) -> Result<(), StoreError> {
         let path = self.record_file(&record.key);
-        let bytes = serde_json::to_vec_pretty(record).map_err(|error| StoreError::file(&path, error.into()))?;
-        durable::write(&path, &bytes, scratch)
+        let text = serde_json::to_string_pretty(record).map_err(|error| StoreError::file(&path, error.into()))?;
+        durable::write(&path, with_check(&text).as_bytes(), scratch)
     }
+}
+
+/// Whether a file is the record of another version of the program.
+pub(super) fn is_of_another_version(path: &Path) -> bool {
+    let read = || serde_json::from_slice::<Value>(&fs::read(path).ok()?).ok()?.get("format")?.as_u64();
+    read().is_some_and(|format| format != u64::from(FORMAT))
 }

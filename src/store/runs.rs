@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{BufWriter, Write},
     path::{Path, PathBuf},
     process,
     time::{SystemTime, UNIX_EPOCH},
@@ -10,13 +9,13 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, disk};
 
 /// The open log of a run.
 pub struct RunLog {
     id: String,
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
 }
 
 impl Store {
@@ -28,11 +27,11 @@ impl Store {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis());
         let id = format!("{now:013}-{}", process::id());
         let path = self.run_file(&id);
-        let file = File::options().append(true).create(true).open(&path);
-        let file = file.map_err(|error| StoreError::file(&path, error))?;
-        // The lock says that the run is live, and falls with the process. Nobody needs it to write.
-        let _ = file.try_lock_shared();
-        Ok(RunLog { id, path, file: BufWriter::new(file) })
+        let file = disk::open_to_append(&path)?;
+        // The lock says that the run is live, and falls with the process. Nobody needs it to write; those who ask
+        // whether the run is live hold it for a moment.
+        let _ = file.lock_shared();
+        Ok(RunLog { id, path, file })
     }
 
     /// The names of all runs, the newest last.
@@ -75,11 +74,8 @@ impl RunLog {
     /// # Errors
     /// Where it cannot be written.
     pub fn append(&mut self, line: &impl Serialize) -> Result<(), StoreError> {
-        let mut write = || {
-            serde_json::to_writer(&mut self.file, line)?;
-            self.file.write_all(b"\n")?;
-            self.file.flush()
-        };
-        write().map_err(|error| StoreError::file(&self.path, error))
+        let mut text = serde_json::to_vec(line).map_err(|error| StoreError::file(&self.path, error.into()))?;
+        text.push(b'\n');
+        disk::write(&mut self.file, &self.path, &text)
     }
 }

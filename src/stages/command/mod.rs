@@ -16,7 +16,7 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "command", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "command", version: 1, run, check: None, extends: None };
 
 /// The arguments that are the stage's own; every other one is the value of a port.
 const OWN: [&str; 4] = ["env", "line", "shell", "timeout"];

@@ -5,6 +5,7 @@ mod loss;
 mod minibatch;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     base::{
@@ -17,16 +18,17 @@ use crate::{
     model::Transformer,
     reward::score::Scorer,
     stages::{
-        Context, Progress, Stage, StageError, card,
-        rollout::{Draw, Respondent},
+        Context, Stage, StageError,
+        rollout::{Draw, Numbered, Respondent},
         trainer::{Settings, Trainer},
+        training::{Metrics, Reference, Training, is_open_ended},
     },
 };
 use advantage::{Normalize, advantages, deviation, mean};
 use loss::{Aggregate, Coefficients};
 use minibatch::{Experience, Minibatches};
 
-pub const STAGE: Stage = Stage { name: "grpo", version: 1, run, check: None };
+pub const STAGE: Stage = Stage { name: "grpo", version: 2, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,29 +75,32 @@ fn run(context: &Context) -> Result<(), StageError> {
         clip: arguments.clip,
         bias_speed: arguments.bias_speed,
     };
-    let mut trainer = Trainer::new(Transformer::load(folder)?, settings)?;
-    let mut reference = if arguments.kl > 0.0 { Some(Transformer::load(folder)?) } else { None };
     let total = arguments.budget.count();
-    for step in 0..total {
-        context.check_cancelled()?;
-        if let (Some(reference), Some(every)) = (&mut reference, &arguments.reference)
+    let mut training = Training::begin(context, folder, settings, arguments.kl > 0.0, total)?;
+    for step in training.steps() {
+        if let (Some(reference), Some(every)) = (&mut training.reference, &arguments.reference)
             && step > 0
             && step % every.count().max(1) == 0
         {
-            *reference = trainer.model.copy()?;
+            *reference = Reference { model: training.trainer.model.copy()?, moved: true };
         }
-        let rollout = roll_out(context, &arguments, &trainer.model, &tokenizer, &problems, step)?;
-        let metrics = learn(context, &arguments, &mut trainer, reference.as_ref(), rollout, step)?;
-        context.progress(Progress { done: step + 1, total, unit: "steps", metrics });
+        let rollout = roll_out(context, &arguments, &training.trainer.model, &tokenizer, &problems, step)?;
+        let reference = training.reference.as_ref().map(|it| &it.model);
+        let metrics = learn(context, &arguments, &mut training.trainer, reference, rollout, step)?;
+        training.end_step(metrics)?;
     }
-    trainer.model.save(&context.out)?;
-    card::finish(context, folder)
+    training.finish(folder)
+}
+
+fn extends(arguments: &Value) -> Result<(), String> {
+    let arguments = Arguments::deserialize(arguments).map_err(|error| error.to_string())?;
+    is_open_ended(&[("lr", &arguments.lr), ("temperature", &arguments.temperature)])
 }
 
 /// What was sampled in one step, scored.
 struct Rollout {
     experiences: Vec<Experience>,
-    metrics: Vec<(&'static str, f64)>,
+    metrics: Metrics,
 }
 
 /// Draws groups of answers to the step's problems and scores them.
@@ -124,7 +129,7 @@ fn roll_out(
     let mut rewards = Vec::with_capacity(answers.len());
     let mut correct = 0.0;
     for (index, answer) in answers.iter().enumerate() {
-        let Some(problem) = chosen.get(index / arguments.group) else { continue };
+        let Some((_, problem)) = chosen.get(index / arguments.group) else { continue };
         rewards.push(scorer.score(&answer.sample(problem, tokenizer.prompt(&problem.question)?)).total);
         correct += f64::from(u8::from(crate::reward::answer::is_correct(&answer.text, &problem.answer)));
     }
@@ -149,10 +154,10 @@ fn roll_out(
 }
 
 /// The problems of a step: a seeded order of all problems, epoch after epoch.
-fn chosen<'a>(problems: &'a [Problem], arguments: &Arguments, step: u64) -> Vec<&'a Problem> {
+fn chosen<'a>(problems: &'a [Problem], arguments: &Arguments, step: u64) -> Vec<Numbered<'a>> {
     let order = Order::new(arguments.seed, problems.len());
     let places = order.range(step * arguments.prompts as u64, arguments.prompts);
-    places.into_iter().filter_map(|at| problems.get(at)).collect()
+    (0..).zip(places.into_iter().filter_map(|at| problems.get(at))).collect()
 }
 
 fn max_length(arguments: &Arguments, step: u64) -> Result<usize, StageError> {
@@ -168,7 +173,7 @@ fn learn(
     reference: Option<&Transformer>,
     rollout: Rollout,
     step: u64,
-) -> Result<Vec<(&'static str, f64)>, StageError> {
+) -> Result<Metrics, StageError> {
     let total = arguments.budget.count();
     let temperature = arguments.temperature.at(step, total);
     let lr = arguments.lr.at(step, total);

@@ -1,0 +1,130 @@
+//! A training from its first step to its last: what pretraining, fine-tuning and reinforcement learning share.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    base::schedule::Schedule,
+    model::{Transformer, load_state, save_state},
+    stages::{
+        Context, Progress, StageError, card,
+        checkpoint::Course,
+        trainer::{Settings, Trainer},
+    },
+};
+
+/// A training step's figures by their names, in the order in which they are shown.
+pub type Metrics = Vec<(&'static str, f64)>;
+
+/// A model in training, at some step of it.
+pub struct Training<'a> {
+    context: &'a Context,
+    pub trainer: Trainer,
+    /// The model that the trained one is held against, where there is one.
+    pub reference: Option<Reference>,
+    pub total: u64,
+    course: Course<Nothing>,
+}
+
+/// A model that is not trained.
+pub struct Reference {
+    pub model: Transformer,
+    /// Whether it is not the model that the training began with any more, and so is part of the state.
+    pub moved: bool,
+}
+
+/// All that a training knows is in its model, its optimizer and its lines.
+#[derive(Default, Serialize, Deserialize)]
+struct Nothing {}
+
+/// The figures of every step, one line a step, beside the trained model.
+pub const METRICS: &str = "metrics.jsonl";
+const POLICY: &str = "policy.safetensors";
+const REFERENCE: &str = "reference.safetensors";
+
+impl<'a> Training<'a> {
+    /// Begins the training of the model in a folder, or goes on with it where it was left.
+    ///
+    /// # Errors
+    /// Where the model cannot be read.
+    pub fn begin(
+        context: &'a Context,
+        model: &Path,
+        settings: Settings,
+        with_reference: bool,
+        total: u64,
+    ) -> Result<Self, StageError> {
+        let mut trainer = Trainer::new(Transformer::load(model)?, settings)?;
+        let mut reference =
+            if with_reference { Some(Reference { model: Transformer::load(model)?, moved: false }) } else { None };
+        let course = Course::begin(context, total, |folder| {
+            if let Some(moments) = load_state(&folder.join(POLICY), &mut trainer.model)? {
+                trainer.resume(moments)?;
+            }
+            let file = folder.join(REFERENCE);
+            if let Some(reference) = reference.as_mut().filter(|_| file.exists()) {
+                load_state(&file, &mut reference.model)?;
+                reference.moved = true;
+            }
+            Ok(())
+        })?;
+        Ok(Self { context, trainer, reference, total, course })
+    }
+
+    /// The steps that are left.
+    #[must_use]
+    pub fn steps(&self) -> std::ops::Range<u64> {
+        self.course.done..self.total
+    }
+
+    /// Ends a step: tells its figures, writes them down, and keeps the state where it is time to.
+    ///
+    /// # Errors
+    /// [`StageError::Cancelled`] where the person wants to stop, and where something cannot be written.
+    pub fn end_step(&mut self, metrics: Metrics) -> Result<(), StageError> {
+        self.course.done += 1;
+        let done = self.course.done;
+        let mut line = Map::from_iter([("step".to_owned(), Value::from(done))]);
+        // JSON has no word for what is not finite.
+        line.extend(metrics.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
+        self.course.push(&line)?;
+        self.context.progress(Progress { done, total: self.total, unit: "steps", metrics });
+        self.course.pause(self.context, &mut |folder| save(&self.trainer, self.reference.as_ref(), folder))
+    }
+
+    /// Writes the trained model, its figures and its card; the tokenizer comes from the folder of the first model.
+    ///
+    /// # Errors
+    /// Where something cannot be written.
+    pub fn finish(mut self, model: &Path) -> Result<(), StageError> {
+        if self.context.checkpoints.extends() {
+            self.course.keep(self.context, &mut |folder| save(&self.trainer, self.reference.as_ref(), folder))?;
+        }
+        self.trainer.model.save(&self.context.out)?;
+        self.course.finish(&self.context.out.join(METRICS))?;
+        card::finish(self.context, model)
+    }
+}
+
+/// Whether a longer training may go on from the end of a shorter one, as far as schedules are concerned.
+///
+/// # Errors
+/// Says which argument develops over the whole budget.
+pub fn is_open_ended(schedules: &[(&str, &Schedule<f64>)]) -> Result<(), String> {
+    match schedules.iter().find(|(_, schedule)| !schedule.is_open_ended()) {
+        Some((name, _)) => {
+            Err(format!("`{name}` develops over the whole budget, so that every step of it is another one"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn save(trainer: &Trainer, reference: Option<&Reference>, folder: &Path) -> Result<(), StageError> {
+    save_state(&folder.join(POLICY), &trainer.model, Some(trainer.moments()))?;
+    if let Some(reference) = reference.filter(|it| it.moved) {
+        save_state(&folder.join(REFERENCE), &reference.model, None)?;
+    }
+    Ok(())
+}

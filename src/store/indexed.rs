@@ -1,0 +1,57 @@
+//! The history by way of the index.
+
+use std::{cell::OnceCell, rc::Rc};
+
+use super::{History, Index, Past, Record, Records, Store, history::Pasts};
+use crate::base::digest::Digest;
+
+/// The history by way of the index, which is opened when it is first needed, or of the files where it cannot be.
+pub struct Indexed<'a> {
+    store: &'a Store,
+    index: OnceCell<Option<Index>>,
+    files: Records<'a>,
+    pasts: Pasts,
+}
+
+impl<'a> Indexed<'a> {
+    #[must_use]
+    pub fn new(store: &'a Store) -> Self {
+        Self { store, index: OnceCell::new(), files: Records::new(store), pasts: Pasts::default() }
+    }
+
+    /// The index itself; None where another process has it.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.get_or_init(|| Index::open(self.store)).as_ref()
+    }
+
+    /// The index of a store that is there already; None where looking would make one.
+    #[must_use]
+    pub fn existing(&self) -> Option<&Index> {
+        if self.store.root().exists() { self.index() } else { None }
+    }
+
+    /// What a person should know of the index, if it was opened.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.index.get()?.as_ref()?.note()
+    }
+
+    fn indexed(&self, stage: &str) -> Option<Vec<Rc<Record>>> {
+        // To look at a store that is not there must not make one.
+        if !self.store.root().exists() {
+            return Some(Vec::new());
+        }
+        let keys = self.index()?.keys(stage)?;
+        Some(keys.iter().filter_map(|key| self.store.record(key)).map(Rc::new).collect())
+    }
+}
+
+impl History for Indexed<'_> {
+    fn done(&self, key: &Digest) -> Option<Record> {
+        self.store.done(key)
+    }
+
+    fn of_stage(&self, stage: &str) -> Rc<Past> {
+        self.pasts.get(stage, || self.indexed(stage).unwrap_or_else(|| self.files.read(stage)))
+    }
+}

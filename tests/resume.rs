@@ -1,0 +1,118 @@
+//! A step that was stopped goes on inside itself, and nothing of that is to be seen in what it makes.
+
+use std::{fs, process::Stdio};
+
+use crate::harness::{Said, TINY, Test};
+
+/// The addresses at which a run went on, with how far they were.
+fn resumed(run: &Said) -> Vec<(String, u64)> {
+    let events = run.json();
+    let resumed = events.iter().filter(|event| event["event"] == "step_resumed");
+    resumed.map(|it| (it["address"].as_str().unwrap().to_owned(), it["done"].as_u64().unwrap())).collect()
+}
+
+const TRAINING: &str = r#"
+param long: int = 30
+param seed: int = 7
+facts = problems(rows = 60 rows, terms_min = 2, terms_max = 2, seed)
+text  = documents(facts, worked = 0.5, seed)
+vocab = tokenizer(text, vocab = 270)
+raw   = init(vocab, hidden = 16, layers = 1, heads = 2, experts = 4, kv_rank = 8, max_length = 64 tokens, seed)
+base  = pretrain(raw, text, budget = long * 1 steps, batch = 200 tokens, lr = LR, seed)
+output base
+"#;
+
+fn training(lr: &str) -> String {
+    TRAINING.replace("LR", lr)
+}
+
+#[test]
+fn threads_batches_and_checkpoints_change_no_byte() {
+    let test = Test::new().file("a.rgm", TINY);
+    let ways =
+        ["--threads 1 --checkpoint-every never --batch 64", "--threads 2 --checkpoint-every 0s --batch 1", "--batch 7"];
+    let outputs = ways.map(|way| {
+        let run = test.done(&format!("run a.rgm --json --store {} {way}", &way[way.len() - 1..]));
+        run.outputs()
+    });
+    assert_eq!(outputs[0], outputs[1]);
+    assert_eq!(outputs[0], outputs[2]);
+}
+
+#[test]
+fn a_longer_run_goes_on_from_a_shorter_one_and_ends_in_the_same_bytes() {
+    let test = Test::new().file("a.rgm", &training("3e-3"));
+    test.done("run a.rgm --json --store extended");
+    let longer = test.done("run a.rgm --json --store extended --set long=50");
+    assert_eq!(resumed(&longer), [("base".to_owned(), 30)]);
+    assert_eq!(longer.made(), ["base"]);
+    let fresh = test.done("run a.rgm --json --store fresh --set long=50");
+    assert_eq!(resumed(&fresh), []);
+    assert_eq!(longer.outputs(), fresh.outputs());
+    // A shorter run is no beginning of a longer one's end.
+    let shorter = test.done("run a.rgm --json --store extended --set long=20");
+    assert_eq!(resumed(&shorter), []);
+}
+
+#[test]
+fn a_schedule_over_the_whole_budget_starts_over_and_says_why() {
+    let test = Test::new().file("a.rgm", &training("cosine(3e-3 to 3e-4)"));
+    test.done("run a.rgm --json --store s");
+    let plan = test.done("plan a.rgm --store s --set long=50").to_string();
+    assert!(plan.contains("`lr` develops over the whole budget"), "{plan}");
+    let longer = test.done("run a.rgm --json --store s --set long=50");
+    assert_eq!(resumed(&longer), []);
+}
+
+#[test]
+fn a_failed_step_is_taken_up_where_it_was() {
+    let test = Test::new().file("a.rgm", &training("3e-3"));
+    let run = test.command("run a.rgm --json --store s --checkpoint-every 0s").stdout(Stdio::null()).status().unwrap();
+    assert!(run.success());
+    // The record is lost, and with it what tells that the step is done; its last state is there.
+    for entry in fs::read_dir(test.path("s/records")).unwrap().map(|it| it.unwrap().path()) {
+        if fs::read_to_string(&entry).unwrap().contains("\"stage\": \"pretrain\"") {
+            fs::remove_file(entry).unwrap();
+        }
+    }
+    let again = test.done("run a.rgm --json --store s");
+    assert_eq!(resumed(&again), [("base".to_owned(), 30)]);
+    let fresh = test.done("run a.rgm --json --store fresh");
+    assert_eq!(again.outputs(), fresh.outputs());
+}
+
+/// A damaged state is passed over for the one before it, and damaged lines for the beginning.
+#[test]
+fn damaged_states_cost_time_and_nothing_else() {
+    let test = Test::new().file("a.rgm", &training("cosine(3e-3 to 3e-4)"));
+    let fresh = test.done("run a.rgm --json --store fresh");
+    for (damaged, from) in [("states", 0), ("lines", 0), ("latest", 1)] {
+        let store = format!("run a.rgm --json --store {damaged}");
+        // The 40th rename lies in the midst of the training.
+        let mut killed = test.command(&format!("{store} --checkpoint-every 0s"));
+        killed.env("REGIMEN_FAILPOINT", "rename:after:40=kill").stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(killed.status().unwrap().code().is_none());
+        let checkpoints = test.path(&format!("{damaged}/checkpoints"));
+        let step = fs::read_dir(&checkpoints).unwrap().next().unwrap().unwrap().path();
+        let mut states: Vec<_> = fs::read_dir(&step).unwrap().map(|it| it.unwrap().path()).collect();
+        states.retain(|path| path.is_dir());
+        states.sort();
+        let damage = |file: std::path::PathBuf| {
+            let mut bytes = fs::read(&file).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::remove_file(&file).unwrap();
+            fs::write(&file, bytes).unwrap();
+        };
+        match damaged {
+            "states" => states.iter().for_each(|state| damage(state.join("policy.safetensors"))),
+            "latest" => damage(states.last().unwrap().join("policy.safetensors")),
+            _ => damage(step.join("lines.jsonl")),
+        }
+        let end = test.done(&store);
+        let latest: u64 = states.last().unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let expected = if from == 0 { vec![] } else { vec![("base".to_owned(), latest - from)] };
+        assert_eq!(resumed(&end), expected, "{damaged}");
+        assert_eq!(end.outputs(), fresh.outputs(), "{damaged}");
+    }
+}
