@@ -154,6 +154,7 @@ fn every_stage_runs_with_the_least_and_with_the_most_it_can_be_given() {
         .file("least.rgm", RECIPES[0])
         .file("most.rgm", RECIPES[1])
         .file("rows.jsonl", "{\"question\": \"What is 1 + 1?\", \"answer\": \"2\", \"solution\": \"1 + 1 = 2\"}\n")
+        .file("merge.yaml", "merge_method: passthrough\nmodels: [{model: model}]\n")
         .file(
             "init.rgm",
             "text = documents(problems(rows = 9 rows))\nmodel = init(tokenizer(text, vocab = 270), hidden = 16, layers = 2)\noutput model\n",

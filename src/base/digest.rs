@@ -18,13 +18,22 @@ impl Digest {
     /// All 64 hexadecimal digits, the form used for file names.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.to_string()
+        self.text().iter().map(|digit| char::from(*digit)).collect()
+    }
+
+    fn text(&self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        text
     }
 
     /// The first twelve digits, enough for a person to tell two digests apart.
     #[must_use]
     pub fn short(&self) -> String {
-        self.hex().chars().take(12).collect()
+        self.text().iter().take(12).map(|digit| char::from(*digit)).collect()
     }
 }
 
@@ -75,7 +84,7 @@ impl StreamHasher {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&self.hex())
     }
 }
 
@@ -95,7 +104,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.hex())
     }
 }
 

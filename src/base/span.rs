@@ -34,6 +34,8 @@ impl Span {
 pub struct Source {
     pub path: PathBuf,
     pub text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 /// Every text that a compilation has read, recipe files and library alike.
@@ -42,7 +44,9 @@ pub struct Sources(Vec<Source>);
 
 impl Sources {
     pub fn add(&mut self, path: impl AsRef<Path>, text: impl Into<String>) -> SourceId {
-        self.0.push(Source { path: path.as_ref().to_owned(), text: text.into() });
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        self.0.push(Source { path: path.as_ref().to_owned(), text, lines });
         SourceId((self.0.len() - 1) as u32)
     }
 
@@ -65,8 +69,8 @@ impl Sources {
     #[must_use]
     pub fn place(&self, span: Span) -> Option<Place> {
         let source = self.get(span.source)?;
-        let (line, column) = position(&source.text, span.start as usize);
-        let (end_line, end_column) = position(&source.text, span.end as usize);
+        let (line, column) = position(source, span.start as usize);
+        let (end_line, end_column) = position(source, span.end as usize);
         Some(Place { file: source.path.display().to_string(), line, column, end_line, end_column })
     }
 }
@@ -81,15 +85,14 @@ pub struct Place {
     pub end_column: usize,
 }
 
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
+fn position(source: &Source, offset: usize) -> (usize, usize) {
+    let mut offset = offset.min(source.text.len());
+    while !source.text.is_char_boundary(offset) {
         offset -= 1;
     }
-    let before = text.get(..offset).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
+    let line = source.lines.partition_point(|start| *start <= offset);
+    let start = line.checked_sub(1).and_then(|at| source.lines.get(at)).copied().unwrap_or_default();
+    (line, source.text.get(start..offset).unwrap_or_default().chars().count() + 1)
 }
 
 #[cfg(test)]

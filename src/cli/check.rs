@@ -36,5 +36,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             println!("ok: {}", counted(program.calls.len(), "step"));
         }
     }
+    super::keep((program, sources));
     Ok(if diagnostics.has_errors() { Exit::Recipe } else { Exit::Done })
 }

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     base::{diagnostic::Diagnostics, span::Sources},
     cli::Exit,
+    merge::MergeError,
     model::ModelError,
     report::diagnostics::{self, Colour},
     run::RunError,
@@ -29,6 +30,8 @@ pub enum CliError {
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]
+    Merge(#[from] MergeError),
+    #[error(transparent)]
     Run(RunError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -45,6 +48,12 @@ impl CliError {
             Self::Unknown { message, hint } => {
                 eprintln!("error: {message}");
                 if let Some(hint) = hint {
+                    eprintln!("  hint: {hint}");
+                }
+            }
+            Self::Merge(error) => {
+                eprintln!("error: {error}");
+                if let Some(hint) = error.hint() {
                     eprintln!("  hint: {hint}");
                 }
             }

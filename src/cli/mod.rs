@@ -9,6 +9,7 @@ mod gc;
 mod graph;
 mod interval;
 mod log;
+mod merge;
 mod model;
 mod plan;
 mod profile;
@@ -47,8 +48,14 @@ enum Command {
     Graph(graph::Arguments),
     Gc(gc::Arguments),
     Verify(verify::Arguments),
+    Merge(merge::Arguments),
     #[command(subcommand)]
     Model(model::Command),
+}
+
+/// Keeps a large value to the end of the process, where the system takes all memory back at once.
+fn keep<T>(value: T) {
+    std::mem::forget(value);
 }
 
 /// Reads the command line, does what it says, and tells how it ended.
@@ -76,6 +83,7 @@ pub fn main() -> Exit {
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

@@ -38,5 +38,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     }
     run::fits(&planned.plan, &schedule, &store, &arguments.budget.budget()).map_err(|error| planned.blame(error))?;
     let work = schedule.count(State::Hit) < schedule.steps.len();
+    super::keep((planned, schedule));
     Ok(if arguments.exit_code && work { Exit::Work } else { Exit::Done })
 }

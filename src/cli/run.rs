@@ -66,6 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     {
         print!("{table}");
     }
+    super::keep(planned);
     Ok(match outcome.status {
         Status::Done => Exit::Done,
         Status::Failed => Exit::Step,

@@ -62,6 +62,8 @@ pub struct Artifact {
     pub shape: Option<Shape>,
     /// Whether a program made it of which only the type is known, so that a report may hold any figure.
     pub foreign: bool,
+    /// Of a model: the step that made the first model on its way from nothing.
+    pub origin: Option<StepId>,
 }
 
 /// What is known of a model's architecture: two models fit together where these are equal.

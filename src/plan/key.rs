@@ -63,7 +63,10 @@ impl KeyFields {
         hasher.field("version", &self.version.to_le_bytes());
         hasher.field("backend", self.backend.as_bytes());
         for (name, value) in &self.arguments {
-            hasher.field(&format!("arguments.{name}"), canonical(value).to_string().as_bytes());
+            // What has no members is in order already.
+            let text =
+                if value.is_object() || value.is_array() { canonical(value).to_string() } else { value.to_string() };
+            hasher.field(&format!("arguments.{name}"), text.as_bytes());
         }
         for (name, digest) in &self.files {
             hasher.field(&format!("files.{name}"), digest.hex().as_bytes());

@@ -24,6 +24,8 @@ pub(super) struct Board {
     places: Vec<Place>,
     /// For each step the steps that read it, once for each time they do.
     readers: Vec<Vec<StepId>>,
+    /// How many steps are running.
+    under_way: usize,
     /// How many of its inputs each step still lacks.
     lacking: Vec<usize>,
     /// Open steps that lack nothing and that nobody has looked at.
@@ -45,7 +47,7 @@ impl Board {
             lacking.push(count);
         }
         let ready = lacking.iter().enumerate().filter(|(_, count)| **count == 0).map(|(id, _)| StepId(id)).collect();
-        Self { places: vec![Place::Open; plan.steps.len()], readers, lacking, ready }
+        Self { places: vec![Place::Open; plan.steps.len()], under_way: 0, readers, lacking, ready }
     }
 
     /// The next step in the plan's order that lacks nothing.
@@ -66,7 +68,7 @@ impl Board {
 
     /// How many steps are running.
     pub(super) fn running(&self) -> usize {
-        self.places.iter().filter(|place| matches!(place, Place::Running)).count()
+        self.under_way
     }
 
     pub(super) fn start(&mut self, id: StepId) {
@@ -77,11 +79,11 @@ impl Board {
     pub(super) fn make(&mut self, id: StepId, record: Record) {
         self.set(id, Place::Made(Box::new(record)));
         self.ready.remove(&id);
-        for reader in self.readers.get(id.0).cloned().unwrap_or_default() {
+        for reader in self.readers.get(id.0).into_iter().flatten() {
             let Some(lacking) = self.lacking.get_mut(reader.0) else { continue };
             *lacking -= 1;
             if *lacking == 0 && matches!(self.places.get(reader.0), Some(Place::Open)) {
-                self.ready.insert(reader);
+                self.ready.insert(*reader);
             }
         }
     }
@@ -129,8 +131,9 @@ impl Board {
     }
 
     fn set(&mut self, id: StepId, place: Place) {
-        if let Some(slot) = self.places.get_mut(id.0) {
-            *slot = place;
-        }
+        let Some(slot) = self.places.get_mut(id.0) else { return };
+        let running = |place: &Place| usize::from(matches!(place, Place::Running));
+        self.under_way = self.under_way + running(&place) - running(slot);
+        *slot = place;
     }
 }

@@ -84,12 +84,12 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Takes what the schedule found made.
-    pub(super) fn take_hits(&mut self, schedule: &Schedule, journal: &mut Journal) -> Result<(), RunError> {
+    pub(super) fn take_hits(&mut self, schedule: Schedule, journal: &mut Journal) -> Result<(), RunError> {
         self.seconds = schedule.steps.iter().map(|step| step.price.as_ref().map(|price| price.seconds)).collect();
-        self.estimates.clone_from(&schedule.estimates);
-        for (id, scheduled) in schedule.steps.iter().enumerate() {
-            if let Some(record) = &scheduled.record {
-                self.hit(StepId(id), record.clone(), journal)?;
+        self.estimates = schedule.estimates;
+        for (id, scheduled) in schedule.steps.into_iter().enumerate() {
+            if let Some(record) = scheduled.record {
+                self.hit(StepId(id), record, journal)?;
             }
         }
         self.settle(journal)

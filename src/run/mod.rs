@@ -198,7 +198,7 @@ pub fn run_within(
         sets: options.sets.clone(),
     })?;
     let mut dispatcher = Dispatcher::new(plan, store, &code, &files, options);
-    dispatcher.take_hits(&schedule, &mut journal)?;
+    dispatcher.take_hits(schedule, &mut journal)?;
     if dispatcher.has_work() {
         store.prepare()?;
         hold = hold.or_else(|| store.hold(|| {}));

@@ -123,8 +123,19 @@ pub enum StageError {
     Reward(#[from] crate::reward::RewardError),
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
+    #[error("{0}")]
+    Merge(crate::merge::MergeError),
     #[error("{path}: {error}")]
     File { path: PathBuf, error: std::io::Error },
     #[error("interrupted")]
     Cancelled,
+}
+
+impl From<crate::merge::MergeError> for StageError {
+    fn from(error: crate::merge::MergeError) -> Self {
+        match error {
+            crate::merge::MergeError::Cancelled => Self::Cancelled,
+            other => Self::Merge(other),
+        }
+    }
 }

@@ -209,7 +209,14 @@ impl<'a> Evaluator<'a> {
 pub(super) fn stand_in(ty: &Type) -> Value {
     match ty {
         Type::Artifact | Type::Model | Type::RewardModel | Type::Tokenizer | Type::Report | Type::Dataset(_) => {
-            Value::Artifact(Artifact { step: None, ty: ty.clone(), taint: None, shape: None, foreign: false })
+            Value::Artifact(Artifact {
+                step: None,
+                ty: ty.clone(),
+                taint: None,
+                shape: None,
+                origin: None,
+                foreign: false,
+            })
         }
         _ => Value::Unknown(ty.clone()),
     }

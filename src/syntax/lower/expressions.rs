@@ -200,6 +200,7 @@ fn is_level(rule: Rule) -> bool {
     matches!(
         rule,
         Rule::expr
+            | Rule::plain
             | Rule::disjunction
             | Rule::conjunction
             | Rule::negation
