@@ -14,6 +14,7 @@ mod keys;
 mod kill;
 mod library;
 mod lineage;
+mod mathematics;
 mod merge;
 mod model;
 mod model_ahead;

@@ -8,9 +8,11 @@ use std::{
 use crate::{
     base::{diagnostic::Diagnostics, span::Sources},
     cli::Exit,
+    data::DataError,
     merge::MergeError,
     model::ModelError,
     report::diagnostics::{self, Colour},
+    reward::RewardError,
     run::RunError,
     store::StoreError,
 };
@@ -27,6 +29,10 @@ pub enum CliError {
     Profile(String),
     #[error("{message}")]
     Unknown { message: String, hint: Option<String> },
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Reward(#[from] RewardError),
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]

@@ -15,6 +15,7 @@ mod plan;
 mod profile;
 mod recipe;
 mod run;
+mod score;
 mod show;
 mod status;
 mod trace;
@@ -49,6 +50,7 @@ enum Command {
     Gc(gc::Arguments),
     Verify(verify::Arguments),
     Merge(merge::Arguments),
+    Score(score::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -84,6 +86,7 @@ pub fn main() -> Exit {
         Command::Gc(arguments) => gc::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
+        Command::Score(arguments) => score::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

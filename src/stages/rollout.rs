@@ -86,7 +86,7 @@ impl Answer {
         let mut rewards = BTreeMap::new();
         for name in RECORDED {
             let term = Term { weight: 1.0, name: name.to_owned(), arguments: Vec::new() };
-            let score = Scorer::new(&Reward { terms: vec![term] })?.score(&sample);
+            let score = Scorer::new(&Reward { terms: vec![term] })?.score(&sample)?;
             rewards.insert(name.to_owned(), score.total);
         }
         sample.lineage = Lineage {
