@@ -107,7 +107,7 @@ impl RecipeArguments {
             return Err(CliError::Recipe(Box::new((diagnostics, sources))));
         }
         let versions = |name: &str| stages::find(name).map_or(0, |stage| stage.version);
-        let mut plan = Plan::new(&program, &versions);
+        let mut plan = Plan::of(program, &versions);
         let folder = self.file.parent().unwrap_or(Path::new(""));
         for path in plan.steps.iter_mut().flat_map(|step| step.files.values_mut()) {
             *path = folder.join(&*path);

@@ -1,9 +1,9 @@
 //! Puts the calls of a program into the order of a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
-    lang::{Gate, Output, Program, StepId},
+    lang::{Call, Gate, Output, Program, StepId},
     plan::{Graph, Plan, Step},
 };
 
@@ -11,50 +11,61 @@ impl Plan {
     /// The plan of a program without errors. `versions` gives the version of each stage's code.
     #[must_use]
     pub fn new(program: &Program, versions: &dyn Fn(&str) -> u32) -> Self {
-        let order = order(program);
-        let numbers: BTreeMap<StepId, StepId> = (0..).map(StepId).zip(&order).map(|(new, old)| (*old, new)).collect();
-        let number = |old: StepId| numbers.get(&old).copied().unwrap_or(old);
-        let steps: Vec<Step> = order
-            .iter()
-            .filter_map(|old| Some((number(*old), program.calls.get(old.0)?)))
-            .map(|(id, call)| Step {
-                id,
-                address: call.address.clone(),
-                stage: call.stage.clone(),
-                version: versions(&call.stage),
-                arguments: call.arguments.clone(),
-                files: call.files.clone(),
-                inputs: call
-                    .inputs
-                    .iter()
-                    .map(|(port, steps)| (port.clone(), steps.iter().map(|it| number(*it)).collect()))
-                    .collect(),
-                returns: call.returns.clone(),
-                span: call.span,
-                argument_spans: call.argument_spans.clone(),
+        Self::of(program.clone(), versions)
+    }
+
+    /// As [`Plan::new`], of a program that nothing else needs: a large one is not copied.
+    #[must_use]
+    pub fn of(program: Program, versions: &dyn Fn(&str) -> u32) -> Self {
+        let order = order(&program);
+        let mut numbers = vec![StepId(0); program.calls.len()];
+        for (new, old) in order.iter().enumerate() {
+            numbers.get_mut(old.0).into_iter().for_each(|it| *it = StepId(new));
+        }
+        let number = |old: StepId| numbers.get(old.0).copied().unwrap_or(old);
+        let mut calls: Vec<Option<Call>> = program.calls.into_iter().map(Some).collect();
+        let calls = order.iter().filter_map(|old| calls.get_mut(old.0)?.take());
+        let steps: Vec<Step> = (0..)
+            .map(StepId)
+            .zip(calls)
+            .map(|(id, call)| {
+                let mut inputs = call.inputs;
+                inputs.values_mut().flatten().for_each(|it| *it = number(*it));
+                Step {
+                    id,
+                    address: call.address,
+                    version: versions(&call.stage),
+                    stage: call.stage,
+                    arguments: call.arguments,
+                    files: call.files,
+                    inputs,
+                    returns: call.returns,
+                    span: call.span,
+                    argument_spans: call.argument_spans,
+                }
             })
             .collect();
-        let keyed = |members: &[(String, StepId)]| -> Vec<(String, StepId)> {
-            members.iter().map(|(key, step)| (key.clone(), number(*step))).collect()
+        let keyed = |members: Vec<(String, StepId)>| -> Vec<(String, StepId)> {
+            members.into_iter().map(|(key, step)| (key, number(step))).collect()
         };
         Self {
-            docs: program.docs.clone(),
-            params: program.params.clone(),
-            collections: program.collections.iter().map(|(name, it)| (name.clone(), keyed(it))).collect(),
+            docs: program.docs,
+            params: program.params,
+            collections: program.collections.into_iter().map(|(name, it)| (name, keyed(it))).collect(),
             gates: program
                 .gates
-                .iter()
-                .map(|it| Gate { condition: it.condition.renumbered(&number), ..it.clone() })
+                .into_iter()
+                .map(|it| Gate { condition: it.condition.renumbered(&number), ..it })
                 .collect(),
             outputs: program
                 .outputs
-                .iter()
+                .into_iter()
                 .map(|(name, output)| {
                     let output = match output {
-                        Output::Step(step) => Output::Step(number(*step)),
+                        Output::Step(step) => Output::Step(number(step)),
                         Output::Keyed(members) => Output::Keyed(keyed(members)),
                     };
-                    (name.clone(), output)
+                    (name, output)
                 })
                 .collect(),
             graph: Graph::new(&steps),
@@ -65,22 +76,26 @@ impl Plan {
 
 /// What is needed comes first; of steps that could come next, the one whose address is first in the alphabet.
 fn order(program: &Program) -> Vec<StepId> {
-    let mut waiting: BTreeMap<StepId, usize> = BTreeMap::new();
-    let mut users: BTreeMap<StepId, Vec<StepId>> = BTreeMap::new();
+    let mut waiting = vec![0_usize; program.calls.len()];
+    let mut users: Vec<Vec<StepId>> = vec![Vec::new(); program.calls.len()];
     let mut ready: BTreeSet<(&str, StepId)> = BTreeSet::new();
-    for (id, call) in (0..).map(StepId).zip(&program.calls) {
-        let needed: BTreeSet<StepId> = call.inputs.values().flatten().copied().collect();
+    for ((id, call), waiting) in (0..).map(StepId).zip(&program.calls).zip(&mut waiting) {
+        let mut needed: Vec<StepId> = call.inputs.values().flatten().copied().collect();
+        needed.sort_unstable();
+        needed.dedup();
         if needed.is_empty() {
             ready.insert((&call.address, id));
         }
-        waiting.insert(id, needed.len());
-        needed.into_iter().for_each(|it| users.entry(it).or_default().push(id));
+        *waiting = needed.len();
+        for it in needed {
+            users.get_mut(it.0).into_iter().for_each(|users| users.push(id));
+        }
     }
     let mut order = Vec::with_capacity(program.calls.len());
     while let Some((_, id)) = ready.pop_first() {
         order.push(id);
-        for user in users.remove(&id).unwrap_or_default() {
-            let Some(count) = waiting.get_mut(&user) else { continue };
+        for user in users.get_mut(id.0).map(std::mem::take).unwrap_or_default() {
+            let Some(count) = waiting.get_mut(user.0) else { continue };
             *count -= 1;
             if *count == 0
                 && let Some(call) = program.calls.get(user.0)

@@ -95,6 +95,14 @@ impl<'a> Dispatcher<'a> {
         self.settle(journal)
     }
 
+    /// The records of all steps that are made.
+    pub(super) fn made(&self) -> impl Iterator<Item = &Record> {
+        self.board.places().filter_map(|(_, place)| match place {
+            Place::Made(record) => Some(&**record),
+            _ => None,
+        })
+    }
+
     pub(super) fn has_work(&self) -> bool {
         !self.runnable.is_empty()
     }

@@ -208,6 +208,8 @@ pub fn run_within(
         journal.open(store)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;
+        // What cannot be kept for the next look costs that look its time.
+        let _ = store.remember(dispatcher.made());
         if let Some(note) = history.note() {
             journal.tell(Event::Note { text: note.to_owned() })?;
         }

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{Record, Store};
+use super::{Record, Store, snapshot::Snapshot};
 use crate::base::digest::Digest;
 
 /// A view of the records.
@@ -74,13 +74,14 @@ impl Pasts {
 pub struct Records<'a> {
     store: &'a Store,
     all: OnceCell<Vec<Rc<Record>>>,
+    snapshot: OnceCell<Snapshot>,
     pasts: Pasts,
 }
 
 impl<'a> Records<'a> {
     #[must_use]
     pub fn new(store: &'a Store) -> Self {
-        Self { store, all: OnceCell::new(), pasts: Pasts::default() }
+        Self { store, all: OnceCell::new(), snapshot: OnceCell::new(), pasts: Pasts::default() }
     }
 
     pub(super) fn read(&self, stage: &str) -> Vec<Rc<Record>> {
@@ -91,7 +92,8 @@ impl<'a> Records<'a> {
 
 impl History for Records<'_> {
     fn done(&self, key: &Digest) -> Option<Record> {
-        self.store.done(key)
+        let snapshot = self.snapshot.get_or_init(|| Snapshot::read(self.store));
+        snapshot.done(self.store, key).or_else(|| self.store.done(key))
     }
 
     fn of_stage(&self, stage: &str) -> Rc<Past> {

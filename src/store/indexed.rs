@@ -48,7 +48,7 @@ impl<'a> Indexed<'a> {
 
 impl History for Indexed<'_> {
     fn done(&self, key: &Digest) -> Option<Record> {
-        self.store.done(key)
+        self.files.done(key)
     }
 
     fn of_stage(&self, stage: &str) -> Rc<Past> {
