@@ -20,6 +20,7 @@ mod recipes;
 mod reruns;
 mod rewards;
 mod sampler;
+mod sandbox;
 mod screens;
 mod store;
 mod suite;
