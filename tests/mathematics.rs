@@ -342,7 +342,7 @@ fn a_million_texts_are_judged_in_a_tenth_of_a_second_each() {
     assert!(longest < Duration::from_millis(100));
 }
 
-/// Each of these tries to grow without bound; all together they take no time.
+/// Each of these tries to grow without bound. Were one of them followed, the test would not end.
 #[test]
 fn towers_and_long_products_are_left_as_they_stand() {
     let texts = [

@@ -55,7 +55,8 @@ fn right_programs_pass_and_wrong_ones_fail() {
     if !confined() {
         return;
     }
-    let tests = "assert add(2, 3) == 5\nassert add(-1, 1) == 0\nimport math, collections, re, json, datetime, itertools\n";
+    let tests =
+        "assert add(2, 3) == 5\nassert add(-1, 1) == 0\nimport math, collections, re, json, datetime, itertools\n";
     let block = |code: &str| format!("<think>so</think>\n```python\n{code}\n```\n");
     let samples = [
         sample(&block("def add(a, b):\n    return a + b"), tests),
@@ -120,11 +121,8 @@ fn attacks_come_to_nothing() {
     let before = fs::metadata(folder.path().join("secret")).unwrap().modified().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let attacks = attacks(folder.path(), listener.local_addr().unwrap().port());
-    let succeeded: Vec<&str> = attacks
-        .par_iter()
-        .filter(|(_, program)| run(program) == Outcome::Passed)
-        .map(|(name, _)| *name)
-        .collect();
+    let succeeded: Vec<&str> =
+        attacks.par_iter().filter(|(_, program)| run(program) == Outcome::Passed).map(|(name, _)| *name).collect();
     assert_eq!(succeeded, Vec::<&str>::new());
     assert_eq!(fs::read_to_string(folder.path().join("secret")).unwrap(), "kept");
     assert_eq!(fs::metadata(folder.path().join("secret")).unwrap().modified().unwrap(), before);
