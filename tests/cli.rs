@@ -26,6 +26,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       status  Show how the newest run stands, also while it goes on
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
       graph   Print the graph of a recipe's steps
+      score   Score the answers in a JSON Lines file, which hold `answer` and `completion`, or TRL's columns
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 
@@ -47,7 +48,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     let test = Test::new();
-    let commands = "check plan run why status show graph model|bench model|logits model|generate";
+    let commands = "check plan run why status show graph score model|bench model|logits model|generate";
     for command in commands.split(' ') {
         let said = test.done(&format!("{} --help", command.replace('|', " ")));
         let usage = format!("Usage: regimen {}", command.replace('|', " "));

@@ -21,6 +21,7 @@ mod reruns;
 mod rewards;
 mod sampler;
 mod sandbox;
+mod score;
 mod screens;
 mod store;
 mod suite;

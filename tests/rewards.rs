@@ -70,8 +70,11 @@ fn every_term_has_the_value_of_its_formula() {
     };
     let of = |completion: &str, tokens: usize| Sample { tokens, ..sample(completion) };
     let (right, wrong) = ("<answer>14</answer>", "<answer>15</answer>");
-    assert_eq!([0, 5, 10, 20].map(|it| value("reward.cosine", &[tokens(10.0)], &of(right, it))), [1.0, 0.75, 0.5, 0.5]);
-    assert_eq!([0, 5, 10, 20].map(|it| value("reward.cosine", &[tokens(10.0)], &of(wrong, it))), [-0.5, -0.25, 0.0, 0.0]);
+    assert_eq!([0, 5, 10, 20].map(|it| value("cosine_reward", &[tokens(10.0)], &of(right, it))), [1.0, 0.75, 0.5, 0.5]);
+    assert_eq!(
+        [0, 5, 10, 20].map(|it| value("cosine_reward", &[tokens(10.0)], &of(wrong, it))),
+        [-0.5, -0.25, 0.0, 0.0]
+    );
     let overlong = |it| value("overlong", &[tokens(20.0), tokens(5.0)], &of(right, it));
     assert_eq!([0, 15, 16, 20, 90].map(overlong), [0.0, 0.0, -0.2, -1.0, -1.0]);
     let repetition = |text: &str| value("repetition", &[json!(2), json!(-1.0)], &sample(text));
@@ -86,13 +89,14 @@ fn every_term_has_the_value_of_its_formula() {
 fn length_compares_the_answers_to_one_question() {
     let group = [("14", 10), ("14", 20), ("15", 10), ("15", 30)]
         .map(|(answer, tokens)| Sample { tokens, ..sample(&format!("<answer>{answer}</answer>")) });
-    let scorer = Scorer::new(&Reward { terms: vec![term(1.0, "reward.length", &[]), term(2.0, "accuracy", &[])] }).unwrap();
+    let scorer =
+        Scorer::new(&Reward { terms: vec![term(1.0, "length_reward", &[]), term(2.0, "accuracy", &[])] }).unwrap();
     let scores = scorer.score_group(&group.iter().collect::<Vec<_>>()).unwrap();
     let terms: Vec<f64> = scores.iter().map(|it| it.terms[0].unwrap()).collect();
     assert_eq!(terms, [0.5, 0.0, 0.0, -0.5]);
     let spread = |term: &str, mean: f64, deviation: f64| Spread { term: term.to_owned(), count: 4, mean, deviation };
     let spreads = scorer.spreads(&scores);
-    assert_eq!(spreads[0], spread("reward.length", 0.0, (0.5_f64 / 3.0).sqrt()));
+    assert_eq!(spreads[0], spread("length_reward", 0.0, (0.5_f64 / 3.0).sqrt()));
     assert_eq!(spreads[1], spread("accuracy", 0.5, (1.0_f64 / 3.0).sqrt()));
 }
 
@@ -134,8 +138,8 @@ fn rewards_that_cannot_be_evaluated_say_what_can() {
     let complain = |term| scored(&[term], &sample("")).unwrap_err();
     assert_eq!(
         complain(term(1.0, "acuracy", &[])),
-        "expected a reward, found `acuracy`; there are `accuracy`, `brevity`, `code`, `reward.cosine`, `format`, \
-         `language`, `reward.length`, `overlong`, `program`, `repetition`, `tag_count`; did you mean `accuracy`?"
+        "expected a reward, found `acuracy`; there are `accuracy`, `brevity`, `code`, `cosine_reward`, `format`, \
+         `language`, `length_reward`, `overlong`, `program`, `repetition`, `tag_count`; did you mean `accuracy`?"
     );
     assert_eq!(complain(term(1.0, "format", &[json!(1)])), "`format`: expected no arguments, found 1");
     assert_eq!(
@@ -235,7 +239,7 @@ fn text() -> impl Strategy<Value = String> {
 fn arguments(name: &str) -> Vec<Value> {
     let tokens = |value: f64| json!({ "value": value, "unit": "tokens" });
     match name {
-        "brevity" | "reward.cosine" => vec![tokens(10.0)],
+        "brevity" | "cosine_reward" => vec![tokens(10.0)],
         "overlong" => vec![tokens(10.0), tokens(4.0)],
         "repetition" => vec![json!(2), json!(-1.0)],
         "language" => vec![json!("en")],
