@@ -56,8 +56,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     let test = Test::new();
-    let commands =
-        "check plan run why diff status log show trace graph gc verify model|bench model|logits model|generate";
+    let commands = "check plan run why diff status log show trace graph gc verify score merge fmt doc pin completions model|bench model|logits model|generate";
     for command in commands.split(' ') {
         let said = test.done(&format!("{} --help", command.replace('|', " ")));
         let usage = format!("Usage: regimen {}", command.replace('|', " "));

@@ -34,6 +34,8 @@ mod reruns;
 mod resume;
 mod rewards;
 mod sampler;
+mod sandbox;
+mod score;
 mod screens;
 mod store;
 mod suite;

@@ -149,6 +149,8 @@ const DIFFERENT: &[(&str, &[&str])] = &[
     ("$[1,\\infty)$", &["x > 1", "x \\le 1", "(1,\\infty)", "1"]),
     ("$y = 2x + 1$", &["y = 2x", "2x", "1", "y = 2x - 1"]),
     ("$7 = 11a + c$", &["11a+c", "7"]),
+    ("100,200", &["200,100", "100, 200 + 0, 5", "100"]),
+    ("1,000,000", &["1,000,000 + 1", "1, 0", "0, 1"]),
     ("B", &["A", "C", "The answer is (A) since B is wrong"]),
     ("Evelyn", &["Carla", "Evelyn and Carla"]),
     ("28%", &["2.8", "0.0028", "280"]),
@@ -342,7 +344,7 @@ fn a_million_texts_are_judged_in_a_tenth_of_a_second_each() {
     assert!(longest < Duration::from_millis(100));
 }
 
-/// Each of these tries to grow without bound; all together they take no time.
+/// Each of these tries to grow without bound. Were one of them followed, the test would not end.
 #[test]
 fn towers_and_long_products_are_left_as_they_stand() {
     let texts = [
@@ -366,4 +368,26 @@ fn towers_and_long_products_are_left_as_they_stand() {
     }
     assert_eq!(grade(&texts[0], &texts[0]), Some(Verdict::Correct));
     assert_eq!(grade("1", &texts[0]), Some(Verdict::Wrong));
+}
+
+/// `REGIMEN_GOLD=a.jsonl:b.jsonl cargo test every_gold -- --ignored --nocapture`
+#[test]
+#[ignore = "needs files with right answers in REGIMEN_GOLD"]
+fn every_gold_answer_parses_and_equals_itself_and_no_corrupted_one() {
+    for path in env::var("REGIMEN_GOLD").unwrap().split(':') {
+        let text = fs::read_to_string(path).unwrap();
+        let (mut rows, mut same, mut wrong) = (0, 0, 0);
+        for line in text.lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let gold = ["answer", "Answer"].iter().find_map(|it| row.get(it)).unwrap();
+            let gold = gold.as_str().map_or_else(|| gold.to_string(), str::to_owned);
+            let answer = gold.rsplit("#### ").next().unwrap();
+            rows += 1;
+            let forms = [gold.clone(), format!("\\boxed{{{answer}}}"), format!("<answer>{answer}</answer>")];
+            same += usize::from(forms.iter().all(|it| grade(it, &gold) == Some(Verdict::Correct)));
+            wrong += usize::from(grade(&format!("\\boxed{{{answer} + 1}}"), &gold) == Some(Verdict::Wrong));
+        }
+        println!("{path}: {rows} rows, {same} equal themselves, {wrong} corrupted ones are wrong");
+        assert_eq!((same, wrong), (rows, rows));
+    }
 }

@@ -14,7 +14,7 @@ use regimen::{
         number::Number,
         readable::readable,
         row,
-        score::{Code, FUNCTIONS, Function, Score, Scorer},
+        score::{Code, FUNCTIONS, Lent, Score, Scorer, Spread},
     },
 };
 use serde_json::{Value, json};
@@ -40,14 +40,6 @@ fn scored(terms: &[Term], sample: &Sample) -> Result<Score, String> {
     scorer.score(sample).map_err(|error| error.to_string())
 }
 
-/// What a function that looks at one sample by itself makes of it.
-fn alone(function: &Function, sample: &Sample) -> Option<f64> {
-    match function.code {
-        Code::Each(code) => code(sample, &[json!(10)]),
-        Code::Group(_) => None,
-    }
-}
-
 const WORKED: &str = "<think>3+5=8 8-2=6 6+8=14</think><answer>14</answer>";
 
 #[test]
@@ -60,7 +52,7 @@ fn a_reward_is_the_weighted_sum_of_its_terms() {
         value("<think>so</think> <answer>15</answer>\n"),
         Score { total: 0.5, terms: vec![Some(0.0), Some(1.0)] }
     );
-    assert_eq!(value("14"), Score { total: 0.0, terms: vec![Some(0.0), Some(0.0)] });
+    assert_eq!(value("<think>3+5=8"), Score { total: 0.0, terms: vec![Some(0.0), Some(0.0)] });
 }
 
 #[test]
@@ -71,16 +63,89 @@ fn brevity_falls_to_nothing_at_its_limit() {
 }
 
 #[test]
+fn every_term_has_the_value_of_its_formula() {
+    let tokens = |value: f64| json!({ "value": value, "unit": "tokens" });
+    let value = |name: &str, arguments: &[Value], sample: &Sample| {
+        let value = scored(&[term(1.0, name, arguments)], sample).unwrap().total;
+        (value * 1e6).round() / 1e6
+    };
+    let of = |completion: &str, tokens: usize| Sample { tokens, ..sample(completion) };
+    let (right, wrong) = ("<answer>14</answer>", "<answer>15</answer>");
+    assert_eq!([0, 5, 10, 20].map(|it| value("cosine_reward", &[tokens(10.0)], &of(right, it))), [1.0, 0.75, 0.5, 0.5]);
+    assert_eq!(
+        [0, 5, 10, 20].map(|it| value("cosine_reward", &[tokens(10.0)], &of(wrong, it))),
+        [-0.5, -0.25, 0.0, 0.0]
+    );
+    let overlong = |it| value("overlong", &[tokens(20.0), tokens(5.0)], &of(right, it));
+    assert_eq!([0, 15, 16, 20, 90].map(overlong), [0.0, 0.0, -0.2, -1.0, -1.0]);
+    let repetition = |text: &str| value("repetition", &[json!(2), json!(-1.0)], &sample(text));
+    assert_eq!(["a", "a b c", "a b A b", "a a a a a"].map(repetition), [0.0, 0.0, -0.333333, -0.75]);
+    let tags = |text: &str| value("tag_count", &[], &sample(text));
+    assert_eq!([WORKED, right, "<think><think>", ""].map(tags), [1.0, 0.5, 0.0, 0.0]);
+    let language = |code: &str| value("language", &[json!(code)], &sample("<think>so 加 three</think>"));
+    assert_eq!([language("en"), language("zh"), language("ru")], [0.666667, 0.333333, 0.0]);
+}
+
+#[test]
+fn length_compares_the_answers_to_one_question() {
+    let group = [("14", 10), ("14", 20), ("15", 10), ("15", 30)]
+        .map(|(answer, tokens)| Sample { tokens, ..sample(&format!("<answer>{answer}</answer>")) });
+    let scorer =
+        Scorer::new(&Reward { terms: vec![term(1.0, "length_reward", &[]), term(2.0, "accuracy", &[])] }).unwrap();
+    let scores = scorer.score_group(&group.iter().collect::<Vec<_>>()).unwrap();
+    let terms: Vec<f64> = scores.iter().map(|it| it.terms[0].unwrap()).collect();
+    assert_eq!(terms, [0.5, 0.0, 0.0, -0.5]);
+    let spread = |term: &str, mean: f64, deviation: f64| Spread { term: term.to_owned(), count: 4, mean, deviation };
+    let spreads = scorer.spreads(&scores);
+    assert_eq!(spreads[0], spread("length_reward", 0.0, (0.5_f64 / 3.0).sqrt()));
+    assert_eq!(spreads[1], spread("accuracy", 0.5, (1.0_f64 / 3.0).sqrt()));
+}
+
+/// Three rows whose middle one cannot be graded keep their places (a verifier that drops it shifts all that follow).
+#[test]
+fn a_right_answer_that_cannot_be_read_has_no_value_and_shifts_none() {
+    let scorer = Scorer::new(&Reward { terms: vec![term(1.0, "accuracy", &[]), term(1.0, "format", &[])] }).unwrap();
+    let group = ["14", "???", "15"].map(|answer| Sample { answer: answer.to_owned(), ..sample(WORKED) });
+    let scores = scorer.score_group(&group.iter().collect::<Vec<_>>()).unwrap();
+    let known: Vec<Option<f64>> = scores.iter().map(Score::known).collect();
+    assert_eq!(known, [Some(2.0), None, Some(1.0)]);
+    assert_eq!(scorer.spreads(&scores)[0].count, 2);
+}
+
+#[test]
+fn a_program_gives_a_number_a_line() {
+    let value = |command: &str| scored(&[term(1.0, "program", &[json!(command)])], &sample(WORKED));
+    assert_eq!(value("sed 's/.*/0.25/'").unwrap().total, 0.25);
+    assert_eq!(value("sed 's/.*/null/'").unwrap().terms, [None]);
+    assert_eq!(
+        value("cat").unwrap_err().split(", found").next(),
+        Some("`program`: `cat`: expected a number or `null` a line")
+    );
+    assert_eq!(value("cat >/dev/null").unwrap_err(), "`program`: `cat >/dev/null`: expected 1 lines, found 0");
+    assert_eq!(value("exit 3").unwrap_err(), "`program`: `exit 3` ended with exit status: 3");
+}
+
+#[test]
+fn a_stage_lends_what_needs_a_model() {
+    let judge: Lent = Box::new(|group, _| Ok(group.iter().map(|it| Some(it.completion.len() as f64)).collect()));
+    let reward = Reward { terms: vec![term(0.5, "judge", &[]), term(1.0, "accuracy", &[])] };
+    let scorer = Scorer::with(&reward, [("judge".to_owned(), judge)].into()).unwrap();
+    assert_eq!(scorer.score(&sample("\\boxed{14}")).unwrap().terms, [Some(10.0), Some(1.0)]);
+    assert_eq!(scorer.names(), ["judge", "accuracy"]);
+}
+
+#[test]
 fn rewards_that_cannot_be_evaluated_say_what_can() {
     let complain = |term| scored(&[term], &sample("")).unwrap_err();
     assert_eq!(
         complain(term(1.0, "acuracy", &[])),
-        "expected a reward, found `acuracy`; there are `accuracy`, `format`, `brevity`; did you mean `accuracy`?"
+        "expected a reward, found `acuracy`; there are `accuracy`, `brevity`, `code`, `cosine_reward`, `format`, \
+         `language`, `length_reward`, `overlong`, `program`, `repetition`, `tag_count`; did you mean `accuracy`?"
     );
     assert_eq!(complain(term(1.0, "format", &[json!(1)])), "`format`: expected no arguments, found 1");
     assert_eq!(
         complain(term(1.0, "brevity", &[])),
-        "`brevity`: expected one argument, a positive number of tokens, found 0 arguments"
+        "`brevity`: expected one argument, a positive number of tokens, found no arguments"
     );
 }
 
@@ -125,7 +190,7 @@ fn conditions_that_cannot_be_evaluated_say_what_can() {
     assert_eq!(
         complain(is("corect")),
         "expected a field of a sample, found `corect`; there are `correct`, `parseable`, `formatted`, `finished`, \
-         `readable`, `length`, `question`, `answer`, `completion`; did you mean `correct`?"
+         `readable`, `one_language`, `length`, `question`, `answer`, `completion`; did you mean `correct`?"
     );
     assert_eq!(complain(shorter_than(5.0, Some(Unit::Rows))), "`length`: expected a number of tokens, found `5 rows`");
     assert_eq!(complain(shorter_than(5.0, None)), "`length`: expected a number of tokens, found `5`");
@@ -171,15 +236,35 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
+/// The arguments that each function is tried with.
+fn arguments(name: &str) -> Vec<Value> {
+    let tokens = |value: f64| json!({ "value": value, "unit": "tokens" });
+    match name {
+        "brevity" | "cosine_reward" => vec![tokens(10.0)],
+        "overlong" => vec![tokens(10.0), tokens(4.0)],
+        "repetition" => vec![json!(2), json!(-1.0)],
+        "language" => vec![json!("en")],
+        _ => Vec::new(),
+    }
+}
+
+/// What every function that looks at one sample alone makes of it.
+fn values(sample: &Sample) -> Vec<(&'static str, Option<f64>)> {
+    let values = FUNCTIONS.iter().filter_map(|it| match it.code {
+        Code::Each(score) => Some((it.name, score(sample, &arguments(it.name)))),
+        Code::Group(_) => None,
+    });
+    values.collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn no_text_makes_a_verifier_panic(completion in text(), right in text(), prompt in text()) {
         let sample = Sample { prompt, answer: right.clone(), ..sample(&completion) };
-        for function in FUNCTIONS {
-            let value = alone(function, &sample).unwrap_or(0.0);
-            prop_assert!((-1.0..=1.0).contains(&value), "{} gave {value}", function.name);
+        for (name, value) in values(&sample) {
+            prop_assert!(value.is_none_or(|it| (-1.0..=1.0).contains(&it)), "{name} gave {value:?}");
         }
         let _ = (answer::judge(&completion, &right), format::parts(&completion), readable(&completion));
     }
@@ -224,10 +309,8 @@ fn a_megabyte_of_tags_is_judged_at_once() {
     for piece in ["<answer>", "\\boxed{", "####", "<think>", "</think> ", "</answer>", "{", "1,"] {
         let completion = piece.repeat((1 << 20) / piece.len());
         let sample = sample(&completion);
-        let spread: f64 = FUNCTIONS.iter().filter_map(|it| alone(it, &sample)).map(f64::abs).sum();
-        assert!(spread.is_finite(), "{piece}");
-        let worth = ["accuracy", "format"].map(|name| scored(&[term(1.0, name, &[])], &sample).unwrap().total);
-        assert_eq!(worth, [0.0, 0.0], "{piece}");
+        assert!(values(&sample).iter().all(|(_, value)| value.is_none_or(|it| it.abs() <= 1.0)), "{piece}");
+        assert_ne!(answer::grade(&completion, &sample.answer), Some(Verdict::Correct), "{piece}");
         assert!(!readable(&completion), "{piece}");
     }
 }

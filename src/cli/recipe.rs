@@ -102,17 +102,18 @@ impl RecipeArguments {
 
     /// The plan of the recipe. Warnings are shown and passed over; errors end the command.
     pub fn plan(&self) -> Result<Planned, CliError> {
-        let Checked { sources, program, diagnostics } = self.check()?;
+        let Checked { sources, mut program, diagnostics } = self.check()?;
         if diagnostics.has_errors() {
             return Err(CliError::Recipe(Box::new((diagnostics, sources))));
         }
         let versions = |name: &str| stages::find(name).map_or(0, |stage| stage.version);
+        let pins = std::mem::take(&mut program.pins);
         let mut plan = Plan::of(program, &versions);
         let folder = self.file.parent().unwrap_or(Path::new(""));
         for path in plan.steps.iter_mut().flat_map(|step| step.files.values_mut()) {
             *path = folder.join(&*path);
         }
-        let pins = program.pins.into_iter().map(|pin| Pin { path: folder.join(&pin.path), ..pin }).collect();
+        let pins = pins.into_iter().map(|pin| Pin { path: folder.join(&pin.path), ..pin }).collect();
         Ok(Planned { sources, plan, pins })
     }
 }

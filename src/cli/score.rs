@@ -53,16 +53,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
 /// The reward that an expression of the language stands for.
 fn parse(text: &str) -> Result<Reward, CliError> {
     let mut sources = Sources::default();
-    let recipe = "param reward: Reward = accuracy\n";
+    let recipe = "param scored: Reward = accuracy\n";
     let id = sources.add("recipe", recipe);
     let (file, mut diagnostics) = syntax::parse(id, recipe);
-    let overrides = Overrides { sets: vec![format!("reward={text}")], ..Overrides::default() };
+    let overrides = Overrides { sets: vec![format!("scored={text}")], ..Overrides::default() };
     let (program, complaints) = lang::check(&mut sources, &file, &overrides);
     diagnostics.extend(complaints);
     if diagnostics.has_errors() {
         return Err(CliError::Recipe(Box::new((diagnostics.sorted(), sources))));
     }
-    let value = program.params.into_iter().find(|it| it.name == "reward").map(|it| it.value).unwrap_or_default();
+    let value = program.params.into_iter().find(|it| it.name == "scored").map(|it| it.value).unwrap_or_default();
     serde_json::from_value(value).map_err(|error| CliError::Unknown { message: error.to_string(), hint: None })
 }
 

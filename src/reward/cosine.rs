@@ -1,4 +1,4 @@
-//! The reward `cosine(limit)`: a right answer is worth more when short, a wrong one costs less when long.
+//! The reward `cosine_reward(limit)`: a right answer is worth more when short, a wrong one costs less when long.
 //!
 //! Along half a wave of the cosine from no length to the limit: 1.0 to 0.5 for right answers, -0.5 to 0.0 for wrong ones,
 //! so that a model that cannot solve a problem yet is drawn to think on (Yeo et al. 2025, "Demystifying long
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-pub const FUNCTION: Function = Function::each("cosine", check, score).needing(Needs::Tokens);
+pub const FUNCTION: Function = Function::each("cosine_reward", check, score).needing(Needs::Tokens);
 
 fn check(name: &str, arguments: &[Value]) -> Result<(), RewardError> {
     let met = arguments.len() == 1 && arguments::tokens(arguments, 0).is_some();

@@ -1,4 +1,4 @@
-//! The reward `length`: within the answers to one question, the shorter of the right ones is worth more.
+//! The reward `length_reward`: within the answers to one question, the shorter of the right ones is worth more.
 //!
 //! A half less the place between the shortest and the longest; a wrong answer never gains by being short (Kimi k1.5,
 //! section 2.3.3).
@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub const FUNCTION: Function =
-    Function::group("length", without_arguments, |group, _| Ok(score(group))).needing(Needs::Tokens);
+    Function::group("length_reward", without_arguments, |group, _| Ok(score(group))).needing(Needs::Tokens);
 
 fn score(group: &[&Sample]) -> Vec<Option<f64>> {
     let shortest = group.iter().map(|it| it.tokens).min().unwrap_or(0);

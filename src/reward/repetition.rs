@@ -32,5 +32,6 @@ fn score(sample: &Sample, arguments: &[Value]) -> Option<f64> {
     }
     let all = words.len() - size + 1;
     let new = words.windows(size).collect::<BTreeSet<_>>().len();
-    Some(worst * (all - new) as f64 / all as f64)
+    // Not minus zero, which would be shown as such.
+    Some(if all == new { 0.0 } else { worst * (all - new) as f64 / all as f64 })
 }

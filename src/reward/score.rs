@@ -32,12 +32,15 @@ pub enum Needs {
     Tokens,
 }
 
+/// The values of some samples.
+pub type Values = Result<Vec<Option<f64>>, RewardError>;
+
 /// How a function comes to its values; there is none where it does not apply, as where the right answer cannot be read.
 #[derive(Clone, Copy)]
 pub enum Code {
     Each(fn(&Sample, &[Value]) -> Option<f64>),
     /// Compares the answers to one question, or gets over a cost that is the same for many.
-    Group(fn(&[&Sample], &[Value]) -> Result<Vec<Option<f64>>, RewardError>),
+    Group(fn(&[&Sample], &[Value]) -> Values),
 }
 
 /// Every scoring function that needs no model.
@@ -110,7 +113,7 @@ impl Function {
     pub const fn group(
         name: &'static str,
         check: fn(&str, &[Value]) -> Result<(), RewardError>,
-        code: fn(&[&Sample], &[Value]) -> Result<Vec<Option<f64>>, RewardError>,
+        code: fn(&[&Sample], &[Value]) -> Values,
     ) -> Self {
         Self { name, check, needs: Needs::Answer, code: Code::Group(code) }
     }

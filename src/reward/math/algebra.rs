@@ -7,7 +7,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Pow, Signed, ToPrimitive, Zero};
 
-use crate::reward::math::expression::{Expression, Factor, Product, Rational};
+use crate::reward::math::expression::{Expression, Factor, Product, Rational, size};
 
 /// The longest number, in bits, that is written out.
 pub const LONGEST: u64 = 2048;
@@ -25,7 +25,7 @@ pub struct Algebra {
 
 impl Default for Algebra {
     fn default() -> Self {
-        Self { fuel: 20_000 }
+        Self { fuel: 8_000 }
     }
 }
 
@@ -39,7 +39,7 @@ impl Algebra {
     pub fn add(&mut self, mut left: Expression, right: &Expression) -> Option<Expression> {
         self.spend(1)?;
         for (factors, coefficient) in right.products() {
-            self.spend(1 + effort(coefficient))?;
+            self.spend(1 + size(factors) + effort(coefficient))?;
             left.add_product(factors.clone(), coefficient.clone());
         }
         if left.products().all(|(_, it)| is_short(it)) { Some(left) } else { None }
@@ -57,7 +57,7 @@ impl Algebra {
     pub fn multiply(&mut self, left: &Expression, right: &Expression) -> Option<Expression> {
         let count = left.products().len() * right.products().len();
         if count > MOST_PRODUCTS {
-            self.spend(MOST_PRODUCTS)?;
+            self.spend(left.size() + right.size())?;
             let mut factors = Product::new();
             for sum in [left, right] {
                 *factors.entry(Factor::Sum(sum.clone())).or_insert_with(Rational::zero) += Rational::one();
@@ -67,7 +67,7 @@ impl Algebra {
         let mut sum = Expression::default();
         for (left, a) in left.products() {
             for (right, b) in right.products() {
-                self.spend(1 + left.len() + right.len() + effort(a) + effort(b))?;
+                self.spend(1 + size(left) + size(right) + effort(a) + effort(b))?;
                 let (factors, c) = merge(left, right)?;
                 sum.add_product(factors, short(times(&times(a, b), &c))?);
             }
@@ -81,7 +81,7 @@ impl Algebra {
     }
 
     pub fn power(&mut self, base: &Expression, exponent: &Expression) -> Option<Expression> {
-        self.spend(8)?;
+        self.spend(8 + base.size() + exponent.size())?;
         let Some(power) = exponent.as_number() else {
             return Some(Expression::factor(Factor::Power(base.clone(), exponent.clone())));
         };
@@ -142,8 +142,8 @@ impl Algebra {
             }
             return Some(Some(Expression::product(powered, number)));
         }
-        let size = base.products().len();
-        let most = size.checked_pow(times.unsigned_abs()).unwrap_or(usize::MAX);
+        let count = base.products().len();
+        let most = count.checked_pow(times.unsigned_abs()).unwrap_or(usize::MAX);
         if times < 0 || most > MOST_PRODUCTS {
             return Some(None);
         }
@@ -162,9 +162,9 @@ impl Algebra {
         if below > &BigInt::from(64) || above.abs() > BigInt::from(64) {
             return Some(None);
         }
-        let size = number.abs();
+        let positive = number.abs();
         let mut value = Expression::whole(1);
-        for (base, sign) in [(size.numer(), 1), (size.denom(), -1)] {
+        for (base, sign) in [(positive.numer(), 1), (positive.denom(), -1)] {
             let power = power * Rational::from_integer(sign.into());
             for (prime, count) in prime_powers(base, below) {
                 let product = Product::from([(Factor::Root(prime), power.clone() * Rational::from_integer(count))]);

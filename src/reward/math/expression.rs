@@ -112,6 +112,12 @@ impl Expression {
         if self.0.len() == 1 { self.0.first_key_value() } else { None }
     }
 
+    /// How many parts it has in all, which is what a copy costs.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.keys().map(|it| 1 + size(it)).sum()
+    }
+
     /// Whether any symbol stands in it.
     #[must_use]
     pub fn has_symbols(&self) -> bool {
@@ -123,4 +129,16 @@ impl Expression {
             Factor::Pi | Factor::Euler | Factor::Imaginary | Factor::Infinity | Factor::Root(_) => false,
         })
     }
+}
+
+/// How many parts the factors of a product have.
+#[must_use]
+pub fn size(product: &Product) -> usize {
+    let inner = |factor: &Factor| match factor {
+        Factor::Sum(sum) => sum.size(),
+        Factor::Power(base, exponent) => base.size() + exponent.size(),
+        Factor::Call(_, arguments) => arguments.iter().map(Expression::size).sum(),
+        _ => 0,
+    };
+    product.keys().map(|factor| 1 + inner(factor)).sum()
 }

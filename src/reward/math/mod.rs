@@ -18,6 +18,8 @@ use algebra::Algebra;
 use tokens::Commas;
 use value::Value;
 
+use crate::reward::number::Number;
+
 /// An answer as it can be read; commas between digits can be read in more than one way.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -34,7 +36,10 @@ impl Answer {
         let mut readings: Vec<Value> = Vec::new();
         let commas =
             text.as_bytes().windows(3).any(|it| matches!(it, [a, b',', c] if a.is_ascii_digit() && c.is_ascii_digit()));
+        // What is a number as a whole is no list: of `100,200` nobody may answer `200,100`.
+        let number = commas && Number::parse(text).is_some();
         let ways: &[Commas] = match (commas, plain) {
+            _ if number => &[Commas::Group],
             (false, _) => &[Commas::Separate],
             (true, false) => &[Commas::Group, Commas::Separate],
             (true, true) => &[Commas::Group, Commas::Decimal, Commas::Separate],

@@ -75,11 +75,7 @@ pub fn tokenize(text: &str, commas: Commas) -> Option<Vec<Spaced>> {
         }
         let before = lexer.tokens.len();
         lexer.next(spaced)?;
-        if lexer.tokens.len() > before {
-            spaced = false;
-        } else {
-            spaced = true;
-        }
+        spaced = lexer.tokens.len() <= before;
     }
 }
 

@@ -60,3 +60,26 @@ pub fn run_python(source: &str, limits: Limits) -> Result<Outcome, String> {
         Err("programs are run only on Linux".to_owned())
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A thread on which the kernel answers as one without Landlock: nothing runs on it.
+    #[test]
+    fn without_landlock_nothing_runs() {
+        let refused = std::thread::spawn(|| {
+            let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
+            let missing = [
+                step(0x20, 0, 0, 0),
+                step(0x15, libc::SYS_landlock_create_ruleset as u32, 0, 1),
+                step(0x06, 0x0005_0000 | libc::ENOSYS as u32, 0, 0),
+                step(0x06, 0x7fff_0000, 0, 0),
+            ];
+            filter::apply(&missing).unwrap();
+            run_python("pass", Limits::default())
+        });
+        let expected = "this kernel has no Landlock, and nothing is run unconfined".to_owned();
+        assert_eq!(refused.join().unwrap(), Err(expected));
+    }
+}
