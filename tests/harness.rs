@@ -96,6 +96,16 @@ impl Said {
         made
     }
 
+    /// What every step of a run with `--json` made or was found to have made, by its address.
+    pub fn artifacts(&self) -> Vec<(String, String)> {
+        let events = self.json();
+        let made = events.iter().filter(|it| it["event"] == "step_hit" || it["event"] == "step_finished");
+        let text = |it: &Value| it.as_str().unwrap().to_owned();
+        let mut made: Vec<_> = made.map(|it| (text(&it["address"]), text(&it["digest"]))).collect();
+        made.sort();
+        made
+    }
+
     /// What a run with `--json` gives as its outputs: a digest for each name.
     pub fn outputs(&self) -> Vec<(String, String)> {
         let events = self.json();

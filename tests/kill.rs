@@ -60,6 +60,47 @@ fn a_run_killed_at_twenty_moments_ends_in_the_same_bytes() {
     assert!(kills > 0);
 }
 
+/// Every stage of the R1 recipe at its smallest, killed at random moments. `KILLS` says how often, `SEED` when.
+///
+/// `KILLS=200 cargo test --test suite the_whole_recipe_killed -- --ignored --nocapture`
+#[test]
+#[ignore = "takes half an hour"]
+fn the_whole_recipe_killed_again_and_again_ends_in_the_same_bytes() {
+    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |it| it.parse().unwrap());
+    let (kills, seed) = (number("KILLS", 200), number("SEED", 1));
+    println!("KILLS={kills} SEED={seed}");
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/workflows/r1.rgm");
+    let run = |store: &str, every: &str| {
+        format!("run {recipe} --set scale=quick --json --store {store} --checkpoint-every {every}")
+    };
+    let test = Test::new();
+    test.done(&run("quiet", "never"));
+    let undisturbed = test.done(&run("quiet", "never")).artifacts();
+    let stream = Stream::new(seed, "kill");
+    let (mut killed, mut resumed, mut round) = (0, 0, 0);
+    while killed < kills {
+        let store = format!("killed{round}");
+        for moment in 0..20 {
+            let every = ["0s", "1s"][(moment % 2) as usize];
+            let mut child = test.command(&run(&store, every)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            let out = BufReader::new(child.stdout.take().unwrap());
+            let reader = thread::spawn(move || {
+                out.lines().map_while(Result::ok).filter(|line| line.contains("\"step_resumed\"")).count() as u64
+            });
+            thread::sleep(Duration::from_millis(50 + stream.below(4000, round * 20 + moment, 0)));
+            child.kill().unwrap();
+            killed += u64::from(child.wait().unwrap().code().is_none());
+            resumed += reader.join().unwrap();
+        }
+        test.done(&run(&store, "60s"));
+        assert_eq!(test.done(&run(&store, "60s")).artifacts(), undisturbed);
+        std::fs::remove_dir_all(test.path(&store)).unwrap();
+        round += 1;
+        println!("{killed} kills in {round} stores, {resumed} steps went on inside themselves");
+    }
+    assert!(resumed > 0);
+}
+
 #[test]
 fn ctrl_c_ends_a_run_and_the_next_one_goes_on() {
     let test = Test::new().file("a.rgm", RECIPE);
