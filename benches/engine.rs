@@ -4,7 +4,11 @@
 //! `cargo bench --bench engine [-- SIZE..]` prints, for graphs of each size (30, 1,000, 10,000 and 100,000 steps where none
 //! is given), the median wall time of several runs, their processor time, and the most memory of a process. The graph has
 //! twenty layers; each step takes from one to three of the layer before.
-#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a bench reads the clock, and ends where it cannot"
+)]
 
 use std::{
     collections::BTreeMap,

@@ -14,6 +14,7 @@ pub mod base;
 pub mod cli;
 pub mod data;
 pub mod lang;
+pub mod merge;
 pub mod model;
 pub mod plan;
 pub mod report;

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which floors each floor may look down on.
-const FLOORS: [(&str, &[&str]); 13] = [
+const FLOORS: [(&str, &[&str]); 14] = [
     ("base", &[]),
     ("syntax", &["base"]),
     ("lang", &["syntax", "base"]),
@@ -17,12 +17,16 @@ const FLOORS: [(&str, &[&str]); 13] = [
     ("model", &["base"]),
     ("data", &["base"]),
     ("reward", &["data", "base"]),
-    ("stages", &["reward", "data", "model", "base"]),
+    ("merge", &["data", "model", "base"]),
+    ("stages", &["merge", "reward", "data", "model", "base"]),
     ("run", &["stages", "schedule", "plan", "store", "base"]),
     ("report", &["run", "schedule", "plan", "store", "base"]),
     (
         "cli",
-        &["report", "run", "stages", "schedule", "plan", "lang", "syntax", "store", "reward", "data", "model", "base"],
+        &[
+            "report", "run", "stages", "schedule", "plan", "lang", "syntax", "store", "merge", "reward", "data",
+            "model", "base",
+        ],
     ),
 ];
 

@@ -83,7 +83,7 @@ fn a_model_of_an_unknown_architecture() {
     insta::assert_snapshot!(refused(&test), @r#"
     exit 1
     --- stderr
-    error: `mamba/config.json`: field `model_type`: expected `deepseek_v3` or `llama`, found `mamba`; this program computes no other kind of model
+    error: `mamba/config.json`: field `model_type`: expected `deepseek_v3`, `llama`, `qwen2` or `qwen3_moe`, found `mamba`; this program computes no other kind of model
        ,-[ a.rgm:1:14 ]
        |
      1 | model = load("mamba")

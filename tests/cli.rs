@@ -25,10 +25,13 @@ fn help_lists_the_commands_and_the_exit_codes() {
       diff    Say what differs between two recipes: what would run anew, and at what price
       why     Say why a step would run: the first field that differs, both values, the source line
       status  Show how the newest run stands, also while it goes on
+      log     List the runs: when, which recipe, how each ended, what it made
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
+      trace   Go from an artifact, or from one row of it, back to its sources
       graph   Print the graph of a recipe's steps
       gc      Remove what neither the recipes named nor the last runs need; records stay
       verify  Read what is kept against its digests; what is damaged is moved aside, to be made again
+      merge   Merge models as a YAML file says, in the form that mergekit reads
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 
@@ -51,7 +54,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     let test = Test::new();
-    let commands = "check plan run why status show graph gc verify model|bench model|logits model|generate";
+    let commands =
+        "check plan run why diff status log show trace graph gc verify model|bench model|logits model|generate";
     for command in commands.split(' ') {
         let said = test.done(&format!("{} --help", command.replace('|', " ")));
         let usage = format!("Usage: regimen {}", command.replace('|', " "));

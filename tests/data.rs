@@ -13,7 +13,7 @@ use regimen::{
         bpe,
         dataset::{self, Dataset, Writer},
         problems::{Exercise, Part, generate},
-        rows::{Chat, Finish, Kind, Message, Pair, Problem, Row, Sample, Text},
+        rows::{Chat, Finish, Kind, Lineage, Message, Pair, Problem, Row, Sample, Text},
         template::Opening,
         tokenizer::Tokenizer,
     },
@@ -288,6 +288,7 @@ fn sample(completion: &str, tokens: usize) -> Sample {
         completion: completion.to_owned(),
         tokens,
         finish: Finish::Stop,
+        lineage: Lineage::default(),
     }
 }
 

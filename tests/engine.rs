@@ -194,7 +194,7 @@ fn tell(events: &[Event]) -> String {
             Event::StepStarted { address, .. } => format!("{address} started"),
             Event::StepResumed { address, done } => format!("{address} goes on after {done}"),
             Event::StepFinished { address, .. } => format!("{address} finished"),
-            Event::StepFailed { address, error } => format!("{address} failed: {error}"),
+            Event::StepFailed { address, error, .. } => format!("{address} failed: {error}"),
             Event::StepStopped { address } => format!("{address} stopped"),
             Event::StepSkipped { address, after } => format!("{address} skipped after {after}"),
             Event::Gate { text, passed, .. } => format!("{text}: {}", if *passed { "passed" } else { "failed" }),

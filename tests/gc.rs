@@ -51,9 +51,9 @@ fn what_the_named_recipes_need_stays_and_the_rest_goes() {
     insta::assert_snapshot!(test.done("plan two.rgm"), @r"
     exit 0
     --- stdout
-    2 steps: 1 made, 1 to run; about DURATION, SIZE
+    2 steps: 1 made, 1 to run; about DURATION, SIZE of memory, SIZE of disk
       hit  facts  problems
-      run  less   take      its object DIGEST is gone or damaged DURATION
+      run  less   take      its object DIGEST is gone or damaged DURATION SIZE SIZE
     ");
     assert_eq!(test.done("run two.rgm --json").made(), ["less"]);
     insta::assert_snapshot!(test.done("gc one.rgm two.rgm"), @r"

@@ -152,3 +152,26 @@ fn redact_line(line: &str) -> String {
     }
     words.join(" ")
 }
+
+/// A text without the names of runs and of keys within paths, and without dates.
+pub fn steady(text: &str) -> String {
+    let digits = |lengths: &[usize], word: &str, between: char| {
+        let is_number = |it: &str| it.chars().all(|c| c.is_ascii_digit());
+        word.split(between).map(str::len).eq(lengths.iter().copied()) && word.split(between).all(is_number)
+    };
+    let word = |word: &str| {
+        let is_run = word.len() > 14 && word.split('-').all(|it| it.parse::<u64>().is_ok());
+        let key = word.rsplit_once('/').and_then(|(_, name)| name.strip_suffix(".log")).filter(|it| it.len() == 64);
+        match key {
+            _ if is_run => "RUN".to_owned(),
+            _ if word.contains("/objects/") => "OBJECT".to_owned(),
+            _ if word.contains("/scratch/") => "SCRATCH".to_owned(),
+            _ if digits(&[4, 2, 2], word, '-') => "DAY".to_owned(),
+            _ if digits(&[2, 2, 2], word, ':') => "TIME".to_owned(),
+            Some(key) => word.replace(key, "KEY"),
+            None => word.to_owned(),
+        }
+    };
+    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -6,7 +6,7 @@ use regimen::model::bench::{BenchSettings, Mode, bench};
 use regimen::model::{Sampling, commands};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-const MODELS: [&str; 4] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"];
+const MODELS: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -120,15 +120,16 @@ fn ids_that_cannot_be_are_refused() {
 
 #[test]
 fn a_measurement_names_what_it_measured() {
-    let settings = BenchSettings { mode: Mode::Train, batch: 3, length: 8, new: 4, repeats: 3 };
+    let settings = BenchSettings { mode: Mode::Train, batch: 3, length: 8, new: 4, repeats: 3, recompute: false };
     for mode in [Mode::Train, Mode::Generate] {
         let report = bench(&fixture("dsv3_group"), &BenchSettings { mode, ..settings }, &pool()).unwrap();
         let rates = report.tokens_per_second;
         assert!(0.0 < rates.min && rates.min <= rates.median && rates.median <= rates.max);
         let value = serde_json::to_value(&report).unwrap();
         let fields: Vec<&String> = value.as_object().unwrap().keys().collect();
-        let expected = "tokens_per_second peak_rss_mb mode batch length new threads repeats parameters";
+        let expected = "tokens_per_second peak_rss_mb mode batch length new threads repeats parameters recompute idle_rss_mb log_prob_difference";
         assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
+        assert_eq!(report.log_prob_difference, (mode == Mode::Generate).then_some(0.0));
         assert_eq!((value["batch"].as_u64(), value["threads"].as_u64()), (Some(3), Some(2)));
     }
     let fresh =

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use regimen::model::{Config, Rope, Scaling, SpecialTokens, Transformer};
 use serde_json::{Value, json};
 
+const FIXTURES: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
@@ -55,7 +57,7 @@ fn only(bytes: &[u8], keep: impl Fn(&str) -> bool) -> Vec<u8> {
 
 #[test]
 fn both_spellings_of_a_configuration_mean_the_same() {
-    for name in ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"] {
+    for name in FIXTURES {
         let new = Config::read(&fixture(name)).unwrap();
         let hub = Config::read(&fixture(name).join("config_hub.json")).unwrap();
         assert_eq!(new, hub, "{name}");
@@ -88,7 +90,7 @@ fn what_is_not_computed_is_refused_by_name() {
         refusal("dsv3_group", json!({"model_type": "absent", "architectures": "absent"})),
         refusal("dsv3_group", json!({"hidden_act": "gelu"})),
         refusal("dsv3_group", json!({"attention_bias": true})),
-        refusal("dsv3_group", json!({"num_nextn_predict_layers": 1})),
+        refusal("dsv3_group", json!({"num_mtp_layers": 1})),
         refusal("dsv3_group", json!({"quantization_config": {"quant_method": "fp8"}})),
         refusal("dsv3_group", json!({"scoring_func": "softmax"})),
         refusal("dsv3_group", json!({"topk_method": "greedy"})),
@@ -106,15 +108,32 @@ fn what_is_not_computed_is_refused_by_name() {
         refusal("llama", json!({"mlp_bias": true})),
         refusal("llama", json!({"num_key_value_heads": 3})),
         refusal("llama", json!({"attention_dropout": 0.1})),
+        refusal("llama", json!({"final_logit_softcapping": 30.0})),
+        refusal("llama", json!({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "factor": 2.0}})),
+        refusal("llama", json!({"rope_theta": 2e4})),
+        refusal("llama", json!({"rope_scaling": {"rope_type": "default"}})),
+        refusal("qwen2", json!({"use_sliding_window": true, "sliding_window": 128, "max_window_layers": 2})),
+        refusal("qwen2", json!({"layer_types": ["full_attention", "sliding_attention", "full_attention"]})),
+        refusal("qwen2", json!({"attention_bias": false})),
+        refusal("qwen2", json!({"num_key_value_heads": "absent"})),
+        refusal("qwen2", json!({"head_dim": 15})),
+        refusal("qwen3_moe", json!({"norm_topk_prob": "absent"})),
+        refusal("qwen3_moe", json!({"output_router_logits": true})),
+        refusal("qwen3_moe", json!({"num_experts": 4})),
+        refusal("qwen3_moe", json!({"num_experts_per_tok": 9})),
+        refusal("qwen3_moe", json!({"mlp_only_layers": [3]})),
+        refusal("qwen3_moe", json!({"mlp_only_layers": "none"})),
+        refusal("qwen3_moe", json!({"decoder_sparse_step": 0})),
+        refusal("qwen3_moe", json!({"shared_expert_intermediate_size": 64})),
         Config::from_json(&json!([])).unwrap_err().to_string(),
     ];
     insta::assert_snapshot!(messages.join("\n"), @r"
-    field `model_type`: expected `deepseek_v3` or `llama`, found `mixtral`; this program computes no other kind of model
-    field `model_type`: expected `deepseek_v3` or `llama`, found `QwenForCausalLM`; this program computes no other kind of model
+    field `model_type`: expected `deepseek_v3`, `llama`, `qwen2` or `qwen3_moe`, found `mixtral`; this program computes no other kind of model
+    field `model_type`: expected `deepseek_v3`, `llama`, `qwen2` or `qwen3_moe`, found `QwenForCausalLM`; this program computes no other kind of model
     missing field `model_type`
     field `hidden_act`: expected `silu`, found `gelu`
     field `attention_bias`: expected `false`, found `true`
-    field `num_nextn_predict_layers`: expected `0`, found `1`
+    field `num_mtp_layers`: expected `0`, found `1`
     field `quantization_config`: expected no such field, found `an object`
     field `scoring_func`: expected `sigmoid`, found `softmax`
     field `topk_method`: expected `noaux_tc`, found `greedy`
@@ -132,13 +151,63 @@ fn what_is_not_computed_is_refused_by_name() {
     field `mlp_bias`: expected `false`, found `true`
     field `num_key_value_heads`: expected a divisor of `num_attention_heads` 4, found 3
     field `attention_dropout`: expected `0.0`, found `0.1`
+    field `final_logit_softcapping`: expected a field that this program knows, found `30.0`; take it out if it changes no result
+    field `rope_parameters.factor`: expected a field that this program knows, found `2.0`; take it out if it changes no result
+    field `rope_theta`: expected what `rope_parameters` says, found another number
+    field `rope_scaling`: expected what `rope_parameters` says, found another scaling
+    field `sliding_window`: expected no window, or one of at least `max_position_embeddings` 512, found 128; this program attends to all that went before
+    field `layer_types`: expected `full_attention`, found `sliding_attention`
+    field `attention_bias`: expected `true`, found `false`
+    missing field `num_key_value_heads`
+    field `head_dim`: expected an even number above 0, found 15
+    missing field `norm_topk_prob`
+    field `output_router_logits`: expected `false`, found `true`
+    field `num_local_experts`: expected `num_experts` 4, found 8
+    field `num_experts_per_tok`: expected at most `num_experts` 8, found 9
+    field `mlp_only_layers`: expected layers below `num_hidden_layers` 3, found 3
+    field `mlp_only_layers`: expected a list of whole numbers, found `none`
+    field `decoder_sparse_step`: expected a number above 0, found 0
+    field `shared_expert_intermediate_size`: expected a field that this program knows, found `64`; take it out if it changes no result
     expected an object
     ");
 }
 
+/// Windows that nothing outgrows or that are switched off, and fields that are about something else.
+#[test]
+fn what_changes_nothing_is_let_through() {
+    let plain = Config::from_json(&config("qwen2")).unwrap();
+    for changes in [
+        json!({"sliding_window": 131072, "use_sliding_window": false, "max_window_layers": 2}),
+        json!({"sliding_window": 512, "use_sliding_window": true, "max_window_layers": 0}),
+        json!({"sliding_window": 16, "use_sliding_window": true, "max_window_layers": 3}),
+        json!({"layer_types": "absent", "_attn_implementation": "sdpa", "clip_qkv": null, "qk_layernorm": false}),
+        json!({"torch_dtype": "bfloat16", "auto_map": {"AutoModel": "model.Model"}, "transformers_version": "4.40.1"}),
+    ] {
+        let mut value = config("qwen2");
+        for (field, change) in changes.as_object().unwrap() {
+            value[field] = change.clone();
+        }
+        if value["layer_types"] == "absent" {
+            value.as_object_mut().unwrap().remove("layer_types");
+        }
+        assert_eq!(Config::from_json(&value).unwrap(), plain, "{changes}");
+    }
+}
+
+#[test]
+fn a_configuration_of_qwen3_moe_says_which_layers_are_sparse() {
+    let mut value = config("qwen3_moe");
+    value["num_hidden_layers"] = json!(7);
+    value["decoder_sparse_step"] = json!(2);
+    value["mlp_only_layers"] = json!([3]);
+    let config = Config::from_json(&value).unwrap();
+    assert_eq!((0..7).filter(|layer| config.is_sparse(*layer)).collect::<Vec<_>>(), [1, 5]);
+    assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
+}
+
 #[test]
 fn a_saved_model_comes_back_bit_for_bit() {
-    for name in ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"] {
+    for name in FIXTURES {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let model = Transformer::load(&fixture(name)).unwrap();
         model.save(first.path()).unwrap();

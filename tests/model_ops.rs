@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, Var};
 use regimen::base::rng::Stream;
-use regimen::model::Router;
 use regimen::model::ops::{self, Angles, AttentionLayout, Piece, reference};
+use regimen::model::{Router, Scoring};
 
 fn random(name: &str, shape: &[usize]) -> Var {
     let stream = Stream::new(11, name);
@@ -46,6 +46,15 @@ fn linear() {
         same(&what, &[&x, &w], &|| ops::linear(&x, &w), &|| reference::linear(&x, &w));
         let plain = || reference::linear(&x, &w)?.add(&r);
         same(&what, &[&x, &w, &r], &|| ops::linear_add(&x, &w, &r), &plain);
+    }
+}
+
+#[test]
+fn add_bias() {
+    for [rows, width] in [[1, 1], [3, 7], [65, 33]] {
+        let (x, bias) = (random("x", &[rows, width]), random("bias", &[width]));
+        let plain = || reference::add_bias(&x, &bias);
+        same(&format!("{rows} x {width}"), &[&x, &bias], &|| ops::add_bias(&x, &bias), &plain);
     }
 }
 
@@ -99,7 +108,8 @@ fn route_and_experts() {
         [(8, 2, 1, 1, true), (8, 3, 4, 2, true), (12, 4, 2, 1, false), (4, 1, 1, 1, true), (16, 2, 1, 1, false)];
     for (experts, chosen, groups, kept_groups, normalise) in cases {
         for rows in [1, 6, 90] {
-            let router = Router { experts, chosen, groups, kept_groups, normalise, scale: 2.5 };
+            let router =
+                Router { scoring: Scoring::Sigmoid, experts, chosen, groups, kept_groups, normalise, scale: 2.5 };
             let what = format!("{rows} rows, {router:?}");
             let logits = random("logits", &[rows, experts]);
             let bias: Vec<f32> = random("bias", &[experts]).to_vec1::<f32>().unwrap();

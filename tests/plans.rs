@@ -127,6 +127,7 @@ fn every_stage_of_the_library_is_understood_and_documented() {
         [
             "accuracy",
             "brevity",
+            "command",
             "correct",
             "dataset",
             "documents",
@@ -151,7 +152,10 @@ fn every_stage_of_the_library_is_understood_and_documented() {
             "sft",
             "split",
             "take",
-            "tokenizer"
+            "tokenizer",
+            "trl.dpo",
+            "trl.grpo",
+            "trl.sft",
         ]
     );
 }

@@ -7,14 +7,14 @@ use regimen::{
         reward::{Reward, Term},
         units::Unit,
     },
-    data::rows::{Finish, Sample},
+    data::rows::{Finish, Lineage, Sample},
     reward::{
         answer::{self, Verdict},
         format,
         number::Number,
         readable::readable,
         row,
-        score::{FUNCTIONS, Score, Scorer},
+        score::{Code, FUNCTIONS, Function, Score, Scorer},
     },
 };
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ fn sample(completion: &str) -> Sample {
         completion: completion.to_owned(),
         tokens: completion.len(),
         finish: Finish::Stop,
+        lineage: Lineage::default(),
     }
 }
 
@@ -36,7 +37,15 @@ fn term(weight: f64, name: &str, arguments: &[Value]) -> Term {
 
 fn scored(terms: &[Term], sample: &Sample) -> Result<Score, String> {
     let scorer = Scorer::new(&Reward { terms: terms.to_vec() }).map_err(|error| error.to_string())?;
-    Ok(scorer.score(sample))
+    scorer.score(sample).map_err(|error| error.to_string())
+}
+
+/// What a function that looks at one sample by itself makes of it.
+fn alone(function: &Function, sample: &Sample) -> Option<f64> {
+    match function.code {
+        Code::Each(code) => code(sample, &[json!(10)]),
+        Code::Group(_) => None,
+    }
 }
 
 const WORKED: &str = "<think>3+5=8 8-2=6 6+8=14</think><answer>14</answer>";
@@ -45,10 +54,13 @@ const WORKED: &str = "<think>3+5=8 8-2=6 6+8=14</think><answer>14</answer>";
 fn a_reward_is_the_weighted_sum_of_its_terms() {
     let terms = [term(2.0, "accuracy", &[]), term(0.5, "format", &[])];
     let value = |completion: &str| scored(&terms, &sample(completion)).unwrap();
-    assert_eq!(value(WORKED), Score { total: 2.5, terms: vec![1.0, 1.0] });
-    assert_eq!(value("<answer>14</answer>"), Score { total: 2.0, terms: vec![1.0, 0.0] });
-    assert_eq!(value("<think>so</think> <answer>15</answer>\n"), Score { total: 0.5, terms: vec![0.0, 1.0] });
-    assert_eq!(value("14"), Score { total: 0.0, terms: vec![0.0, 0.0] });
+    assert_eq!(value(WORKED), Score { total: 2.5, terms: vec![Some(1.0), Some(1.0)] });
+    assert_eq!(value("<answer>14</answer>"), Score { total: 2.0, terms: vec![Some(1.0), Some(0.0)] });
+    assert_eq!(
+        value("<think>so</think> <answer>15</answer>\n"),
+        Score { total: 0.5, terms: vec![Some(0.0), Some(1.0)] }
+    );
+    assert_eq!(value("14"), Score { total: 0.0, terms: vec![Some(0.0), Some(0.0)] });
 }
 
 #[test]
@@ -166,10 +178,10 @@ proptest! {
     fn no_text_makes_a_verifier_panic(completion in text(), right in text(), prompt in text()) {
         let sample = Sample { prompt, answer: right.clone(), ..sample(&completion) };
         for function in FUNCTIONS {
-            let value = (function.score)(&sample, &[json!(10)]);
-            prop_assert!((0.0..=1.0).contains(&value), "{} gave {value}", function.name);
+            let value = alone(function, &sample).unwrap_or(0.0);
+            prop_assert!((-1.0..=1.0).contains(&value), "{} gave {value}", function.name);
         }
-        let _ = (answer::compare(&completion, &right), format::parts(&completion), readable(&completion));
+        let _ = (answer::judge(&completion, &right), format::parts(&completion), readable(&completion));
     }
 
     #[test]
@@ -192,9 +204,9 @@ proptest! {
             6 => format!("{whole}00%").replace("-000%", "0%"),
             _ => format!(" {whole} apples. "),
         };
-        prop_assert_eq!(answer::compare(&spelt, &whole.to_string()), Verdict::Correct, "{}", spelt);
+        prop_assert_eq!(answer::judge(&spelt, &whole.to_string()), Verdict::Correct, "{}", spelt);
         let wrong = (whole + 1).to_string();
-        prop_assert_eq!(answer::compare(&wrong, &whole.to_string()), Verdict::Wrong);
+        prop_assert_eq!(answer::judge(&wrong, &whole.to_string()), Verdict::Wrong);
     }
 
     #[test]
@@ -212,7 +224,10 @@ fn a_megabyte_of_tags_is_judged_at_once() {
     for piece in ["<answer>", "\\boxed{", "####", "<think>", "</think> ", "</answer>", "{", "1,"] {
         let completion = piece.repeat((1 << 20) / piece.len());
         let sample = sample(&completion);
-        assert!(FUNCTIONS.iter().all(|it| (it.score)(&sample, &[json!(10)]) == 0.0), "{piece}");
+        let spread: f64 = FUNCTIONS.iter().filter_map(|it| alone(it, &sample)).map(f64::abs).sum();
+        assert!(spread.is_finite(), "{piece}");
+        let worth = ["accuracy", "format"].map(|name| scored(&[term(1.0, name, &[])], &sample).unwrap().total);
+        assert_eq!(worth, [0.0, 0.0], "{piece}");
         assert!(!readable(&completion), "{piece}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use regimen::base::rng::Stream;
 use regimen::model::{Completion, Packed, Prompt, Sampler, Sampling, Transformer};
 
-const MODELS: [&str; 4] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama"];
+const MODELS: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -70,6 +70,25 @@ fn a_row_depends_neither_on_threads_nor_on_the_rows_beside_it() {
             let alone = Prompt { row: prompt.row + copy, copies: 1, ..prompt.clone() };
             let found = sampler.generate(&pool, &[alone], &settings);
             assert_eq!(bits(&found), bits(std::slice::from_ref(expected)), "{name}, row {}", expected.row);
+        }
+    }
+}
+
+#[test]
+fn completions_are_the_same_in_batches_of_1_7_and_64() {
+    for name in MODELS {
+        let sampler = Sampler::new(&load(name)).unwrap();
+        let settings = Sampling { stop: (0..6).collect(), ..sampling(0.9, 24) };
+        let prompt = |at: u32| Prompt {
+            ids: (0..1 + at % 9).map(|it| 7 + 3 * at + it).collect(),
+            row: u64::from(at),
+            copies: 1,
+        };
+        let prompts: Vec<Prompt> = (0..64).map(prompt).collect();
+        let whole = bits(&sampler.generate(&pool(2), &prompts, &settings));
+        for size in [1, 7] {
+            let parts = prompts.chunks(size).flat_map(|some| sampler.generate(&pool(2), some, &settings));
+            assert_eq!(bits(&parts.collect::<Vec<_>>()), whole, "{name} in batches of {size}");
         }
     }
 }

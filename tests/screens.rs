@@ -6,7 +6,7 @@ use regimen::{
         span::{Sources, Span},
     },
     plan::{Output, StepId},
-    report,
+    report::{self, lineage::Lineage},
 };
 use serde_json::{Value, json};
 
@@ -173,12 +173,13 @@ fn show_tells_all_of_a_step() {
     let (kitchen, _) = chain();
     kitchen.run();
     let store = kitchen.store();
-    let found = report::show::find(&store, "both");
-    assert_eq!(found, report::show::find(&store, &found[0].key.hex()));
-    assert_eq!(found, report::show::find(&store, &found[0].output.short()));
-    assert_eq!(report::show::find(&store, "nothing"), []);
+    let lineage = Lineage::new(&store);
+    let found = lineage.find("both");
+    assert_eq!(found, lineage.find(&found[0].key.hex()));
+    assert_eq!(found, lineage.find(&found[0].output.short()));
+    assert!(lineage.find("nothing").is_empty());
     let path = store.object(&found[0].output).display().to_string();
-    insta::assert_snapshot!(steady(&report::show::record(&store, &found[0]).replace(&path, "STORE/OBJECT")), @r#"
+    insta::assert_snapshot!(steady(&report::show::record(&store, &lineage, found[0]).replace(&path, "STORE/OBJECT")), @r#"
     both (join)
       key     DIGEST
       object  DIGEST
@@ -187,8 +188,9 @@ fn show_tells_all_of_a_step() {
       run     RUN
     made from
       backend  "candle-cpu-f32"
-      data     [DIGEST, DIGEST]
       version  1
+      data[0]  one (write) DIGEST
+      data[1]  two (write) DIGEST
     files
       text  5 B  DIGEST
     "#);

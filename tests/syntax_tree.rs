@@ -102,6 +102,7 @@ fn expr(shown: &Expr) -> String {
             };
             format!("{}({})", expr(callee), arguments.iter().map(argument).collect::<Vec<_>>().join(", "))
         }
+        ExprKind::Typed { call, ty } => format!("({} -> {})", expr(call), self::ty(ty)),
         ExprKind::Field { of, name } => format!("{}.{}", expr(of), name.text),
         ExprKind::Index { of, index } => format!("{}[{}]", expr(of), expr(index)),
         ExprKind::Unary { op, operand } => format!("({op:?} {})", expr(operand)),

@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod digest;
+pub mod placeholders;
 pub mod predicate;
 pub mod reward;
 pub mod rng;

@@ -8,8 +8,11 @@ use std::{
 use crate::{
     base::{diagnostic::Diagnostics, span::Sources},
     cli::Exit,
+    data::DataError,
+    merge::MergeError,
     model::ModelError,
     report::diagnostics::{self, Colour},
+    reward::RewardError,
     run::RunError,
     store::StoreError,
 };
@@ -27,7 +30,13 @@ pub enum CliError {
     #[error("{message}")]
     Unknown { message: String, hint: Option<String> },
     #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Reward(#[from] RewardError),
+    #[error(transparent)]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     #[error(transparent)]
     Run(RunError),
     #[error(transparent)]
@@ -45,6 +54,12 @@ impl CliError {
             Self::Unknown { message, hint } => {
                 eprintln!("error: {message}");
                 if let Some(hint) = hint {
+                    eprintln!("  hint: {hint}");
+                }
+            }
+            Self::Merge(error) => {
+                eprintln!("error: {error}");
+                if let Some(hint) = error.hint() {
                     eprintln!("  hint: {hint}");
                 }
             }

@@ -8,13 +8,17 @@ mod exit;
 mod gc;
 mod graph;
 mod interval;
+mod log;
+mod merge;
 mod model;
 mod plan;
 mod profile;
 mod recipe;
 mod run;
+mod score;
 mod show;
 mod status;
+mod trace;
 mod verify;
 mod why;
 
@@ -39,10 +43,14 @@ enum Command {
     Diff(diff::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
+    Log(log::Arguments),
     Show(show::Arguments),
+    Trace(trace::Arguments),
     Graph(graph::Arguments),
     Gc(gc::Arguments),
     Verify(verify::Arguments),
+    Merge(merge::Arguments),
+    Score(score::Arguments),
     #[command(subcommand)]
     Model(model::Command),
 }
@@ -71,10 +79,14 @@ pub fn main() -> Exit {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
+        Command::Score(arguments) => score::run(&arguments),
         Command::Model(command) => model::run(&command),
     };
     result.unwrap_or_else(|error| {

@@ -46,6 +46,9 @@ pub struct Bench {
     /// Measured repeats, after one to warm up
     #[arg(long, default_value = "3")]
     repeats: NonZeroUsize,
+    /// Compute activations again in the backward pass instead of keeping them
+    #[arg(long)]
+    recompute: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -122,6 +125,7 @@ fn bench(arguments: &Bench) -> Result<(), CliError> {
         length: arguments.length.get(),
         new: arguments.new.get(),
         repeats: arguments.repeats.get(),
+        recompute: arguments.recompute,
     };
     let report = bench::bench(&arguments.source, &settings, &pool(arguments.threads)?)?;
     if arguments.json {
@@ -130,12 +134,15 @@ fn bench(arguments: &Bench) -> Result<(), CliError> {
         let speed = &report.tokens_per_second;
         let [min, median, max] = [speed.min, speed.median, speed.max].map(format::figure);
         println!("{median} tokens/s ({min} to {max}), {} MiB at most", format::figure(report.peak_rss_mb));
+        if let Some(difference) = report.log_prob_difference {
+            println!("sampled and trained log-probabilities differ by {difference} at most");
+        }
     }
     Ok(())
 }
 
 /// A pool of so many threads, or of one for each core.
-fn pool(threads: Option<NonZeroUsize>) -> Result<ThreadPool, CliError> {
+pub fn pool(threads: Option<NonZeroUsize>) -> Result<ThreadPool, CliError> {
     let threads = threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|error| CliError::Profile(format!("the threads could not be started: {error}")))

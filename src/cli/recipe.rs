@@ -59,6 +59,11 @@ impl RecipeArguments {
         Self { file, sets }
     }
 
+    /// What a run's log says it was asked for: the file, and what was set.
+    pub fn told(&self) -> (Option<PathBuf>, Vec<String>) {
+        (Some(self.file.clone()), self.sets.clone())
+    }
+
     /// Reads and checks the recipe, mistakes and all.
     pub fn check(&self) -> Result<Checked, CliError> {
         let mut sources = Sources::default();

@@ -43,6 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let every = arguments.checkpoint_every.or(profile.checkpoint_every);
     options.checkpoint_every = every.map_or(options.checkpoint_every, |it| it.0);
     let mut terminal = Terminal::on_standard_error();
+    (options.recipe, options.sets) = arguments.recipe.told();
     let mut report = |event: &Event| {
         if arguments.json {
             // A reader that has gone away does not stop the run.

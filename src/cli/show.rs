@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{CliError, Exit, recipe::StoreArguments},
-    report,
+    report::{self, lineage::Lineage},
 };
 
 /// Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
@@ -16,15 +16,16 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let store = arguments.store.open()?;
-    let records = report::show::find(&store, &arguments.name);
+    let lineage = Lineage::new(&store);
+    let records = lineage.find(&arguments.name);
     if records.is_empty() {
         return Err(CliError::Unknown {
             message: format!("{} holds nothing named `{}`", store.root().display(), arguments.name),
             hint: Some("`regimen plan RECIPE` lists addresses".to_owned()),
         });
     }
-    for record in &records {
-        print!("{}", report::show::record(&store, record));
+    for record in records {
+        print!("{}", report::show::record(&store, &lineage, record));
     }
     Ok(Exit::Done)
 }

@@ -58,6 +58,15 @@ impl Dataset {
         Ok(Self { summary, folder: folder.to_owned() })
     }
 
+    /// Takes rows that another program wrote as a data set: writes the summary that they lack.
+    pub fn found(folder: &Path, kind: Kind) -> Result<Self, DataError> {
+        let path = folder.join(ROWS);
+        let rows = jsonl::rows(&path)?.try_fold(0, |rows, line| line.map(|_| rows + 1))?;
+        let summary = Summary { kind, rows, counts: BTreeMap::new() };
+        summary.write(folder)?;
+        Ok(Self { summary, folder: folder.to_owned() })
+    }
+
     /// Where the rows are.
     #[must_use]
     pub fn path(&self) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Data: rows and the folders that hold them, tokenizers, chat templates, generated problems, packing and order.
 
+pub mod answers;
 pub mod bpe;
 pub mod dataset;
 pub mod error;

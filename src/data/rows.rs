@@ -1,8 +1,10 @@
 //! The rows of data sets, one type per kind.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::base::digest::Digest;
 
 /// What the rows of a data set are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,7 +72,7 @@ pub struct Message {
 }
 
 /// A model's answer to a problem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     pub question: String,
     pub answer: String,
@@ -80,6 +82,27 @@ pub struct Sample {
     /// The length of the completion in tokens.
     pub tokens: usize,
     pub finish: Finish,
+    #[serde(flatten)]
+    pub lineage: Lineage,
+}
+
+/// Where a sample comes from, so that it can be drawn again. Rows from elsewhere may lack some of it, or all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The model that drew it: the digest of its content, or the name that another program gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The content of the prompt, by which the samples of one prompt are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Which of the seed's rows of random numbers it was drawn with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<u64>,
+    /// What it is worth, by scoring function.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewards: BTreeMap<String, f64>,
 }
 
 /// Why a completion ended.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Words that the language itself gives a meaning where a value or a stage is named.
-pub(super) const FUNCTIONS: [&str; 3] = ["cosine", "linear", "refresh"];
+pub(super) const FUNCTIONS: [&str; 4] = ["cosine", "linear", "path", "refresh"];
 
 /// Every stage by its path.
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@ use crate::{
 };
 
 /// Every module of the library, by the name after `std.`, with its text.
-pub const MODULES: [(&str, &str); 7] = [
+pub const MODULES: [(&str, &str); 9] = [
+    ("command", include_str!("../../stdlib/command.rgm")),
     ("data", include_str!("../../stdlib/data.rgm")),
     ("eval", include_str!("../../stdlib/eval.rgm")),
     ("merge", include_str!("../../stdlib/merge.rgm")),
@@ -14,6 +15,7 @@ pub const MODULES: [(&str, &str); 7] = [
     ("reward", include_str!("../../stdlib/reward.rgm")),
     ("sample", include_str!("../../stdlib/sample.rgm")),
     ("train", include_str!("../../stdlib/train.rgm")),
+    ("trl", include_str!("../../stdlib/trl.rgm")),
 ];
 
 /// A parsed module.

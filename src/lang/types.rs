@@ -12,6 +12,8 @@ use crate::{
 pub enum Type {
     /// Nobody knows, because of a mistake that has been complained of; it fits everywhere.
     Unknown,
+    /// Whatever a step makes. Only `command` in the library gives it; a recipe says at each use what it is there.
+    Artifact,
     Bool,
     Int,
     Float,
@@ -120,6 +122,7 @@ impl Type {
             "Report" => Self::Report,
             "Reward" => Self::Reward,
             "Predicate" => Self::Predicate,
+            "Artifact" => Self::Artifact,
             "Dataset" => return Self::dataset(written, arguments),
             "Schedule" | "list" => {
                 let [inner] = arguments else {
@@ -167,7 +170,9 @@ impl Type {
     #[must_use]
     pub fn is_artifact(&self) -> bool {
         match self {
-            Self::Model | Self::RewardModel | Self::Tokenizer | Self::Report | Self::Dataset(_) => true,
+            Self::Artifact | Self::Model | Self::RewardModel | Self::Tokenizer | Self::Report | Self::Dataset(_) => {
+                true
+            }
             Self::List(inner) | Self::Optional(inner) => inner.is_artifact(),
             _ => false,
         }
@@ -214,6 +219,7 @@ impl Type {
                 wanted.accepts(found)
             }
             (Self::Optional(wanted) | Self::Schedule(wanted), found) => wanted.accepts(found),
+            (Self::Artifact, found) => found.is_artifact() && !matches!(found, Self::List(_)),
             (Self::Float, Self::Int) | (Self::Path, Self::Text) | (Self::Text, Self::Path) => true,
             (wanted, found) => wanted == found,
         }
@@ -241,6 +247,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => write!(f, "unknown"),
+            Self::Artifact => write!(f, "Artifact"),
             Self::Bool => write!(f, "bool"),
             Self::Int => write!(f, "int"),
             Self::Float => write!(f, "float"),

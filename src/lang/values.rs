@@ -26,6 +26,8 @@ pub enum Value {
     Int(i64),
     Float(f64),
     Text(String),
+    /// The name of a file, relative to the recipe.
+    Path(String),
     Amount(Amount),
     List(Vec<Element>),
     /// What `for` makes: values by key, one part of the key for each clause.
@@ -58,6 +60,10 @@ pub struct Artifact {
     pub ty: Type,
     pub taint: Option<Taint>,
     pub shape: Option<Shape>,
+    /// Whether a program made it of which only the type is known, so that a report may hold any figure.
+    pub foreign: bool,
+    /// Of a model: the step that made the first model on its way from nothing.
+    pub origin: Option<StepId>,
 }
 
 /// What is known of a model's architecture: two models fit together where these are equal.
@@ -78,6 +84,7 @@ impl Value {
             Self::Int(_) => "int".into(),
             Self::Float(_) => "float".into(),
             Self::Text(_) => "str".into(),
+            Self::Path(_) => "path".into(),
             Self::Amount(amount) => amount.unit.name().into(),
             Self::List(elements) => match elements.first() {
                 Some(first) => format!("list<{}>", first.value.describe()),
@@ -161,7 +168,7 @@ impl Value {
             Self::Bool(value) => json!(value),
             Self::Int(value) => json!(value),
             Self::Float(value) => json!(value),
-            Self::Text(value) => json!(value),
+            Self::Text(value) | Self::Path(value) => json!(value),
             Self::Amount(amount) => json!(amount),
             Self::List(elements) => elements.iter().map(|it| it.value.to_json()).collect(),
             Self::Reward(reward) => json!(reward),

@@ -39,6 +39,8 @@ pub struct BenchSettings {
     pub new: usize,
     /// How often to measure, after a first time that does not count.
     pub repeats: usize,
+    /// Whether a training step computes the activations of layers again instead of keeping them.
+    pub recompute: bool,
 }
 
 /// What was measured.
@@ -55,6 +57,11 @@ pub struct BenchReport {
     pub threads: usize,
     pub repeats: usize,
     pub parameters: usize,
+    pub recompute: bool,
+    /// The most memory that the process held before the first step, in MiB: weights, optimiser, and the program.
+    pub idle_rss_mb: f64,
+    /// The largest difference between the log-probabilities of a completion as sampled and as training computes them.
+    pub log_prob_difference: Option<f32>,
 }
 
 /// The spread of several measurements.
@@ -67,18 +74,20 @@ pub struct Spread {
 
 /// Measures the model of a folder, or random weights for a configuration alone.
 pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<BenchReport, ModelError> {
-    let model = if source.join("model.safetensors").exists() || source.join("model.safetensors.index.json").exists() {
+    let mut model = if source.join("model.safetensors").exists() || source.join("model.safetensors.index.json").exists()
+    {
         Transformer::load(source)?
     } else {
         Transformer::init(Config::read(source)?, 0)?
     };
+    model.set_recompute(settings.recompute);
     let parameters = model.config().parameters();
-    let rates = match settings.mode {
+    let measured = match settings.mode {
         Mode::Train => train(model, settings, pool)?,
         Mode::Generate => generate(&model, settings, pool)?,
     };
     Ok(BenchReport {
-        tokens_per_second: Spread::of(rates),
+        tokens_per_second: Spread::of(measured.rates),
         peak_rss_mb: peak_memory(),
         mode: settings.mode,
         batch: settings.batch,
@@ -87,10 +96,19 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
         threads: pool.current_num_threads(),
         repeats: settings.repeats,
         parameters,
+        recompute: settings.recompute,
+        idle_rss_mb: measured.idle,
+        log_prob_difference: measured.difference,
     })
 }
 
-fn train(mut model: Transformer, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<Vec<f64>, ModelError> {
+struct Measured {
+    rates: Vec<f64>,
+    idle: f64,
+    difference: Option<f32>,
+}
+
+fn train(mut model: Transformer, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<Measured, ModelError> {
     if settings.length < 2 {
         let text = format!("expected sequences of at least 2 tokens to train on, found {}", settings.length);
         return Err(ModelError::Batch(text));
@@ -101,6 +119,7 @@ fn train(mut model: Transformer, settings: &BenchSettings, pool: &rayon::ThreadP
     let parts: Vec<Packed> = ids.chunks(per_part).map(|ids| Packed::new(ids.iter().map(Vec::as_slice))).collect();
     let targets = settings.batch * (settings.length - 1);
     let mut optimizer = AdamW::new(&model, AdamWSettings::default());
+    let idle = peak_memory();
     let step = || {
         let mut gradients = gradients(&model, pool, &parts, |packed| part_loss(&model, packed, targets))?;
         gradients.clip(1.0);
@@ -108,7 +127,8 @@ fn train(mut model: Transformer, settings: &BenchSettings, pool: &rayon::ThreadP
         model.update_router_bias(&gradients.loads, 1e-3);
         Ok(())
     };
-    measure(settings.repeats, settings.batch * settings.length, step)
+    let rates = measure(settings.repeats, settings.batch * settings.length, step)?;
+    Ok(Measured { rates, idle, difference: None })
 }
 
 /// The share of a part in the mean loss over all next tokens.
@@ -125,16 +145,27 @@ fn part_loss(model: &Transformer, packed: &Packed, targets: usize) -> Result<Par
     Ok(PartLoss { loss: found.log_probs.sum_all()?.affine(-1.0 / targets as f64, 0.0)?, loads: found.loads })
 }
 
-fn generate(model: &Transformer, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<Vec<f64>, ModelError> {
+fn generate(model: &Transformer, settings: &BenchSettings, pool: &rayon::ThreadPool) -> Result<Measured, ModelError> {
     let sampler = Sampler::new(model)?;
     let ids = random_ids(model.config(), settings).into_iter().zip(0..);
     let prompts: Vec<Prompt> = ids.map(|(ids, row)| Prompt { ids, row, copies: 1 }).collect();
     let sampling =
         Sampling { temperature: 1.0, top_k: None, top_p: 1.0, max_new: settings.new, stop: Vec::new(), seed: 0 };
-    measure(settings.repeats, settings.batch * settings.new, || {
-        let _ = sampler.generate(pool, &prompts, &sampling);
+    let idle = peak_memory();
+    let mut completions = Vec::new();
+    let rates = measure(settings.repeats, settings.batch * settings.new, || {
+        completions = sampler.generate(pool, &prompts, &sampling);
         Ok(())
-    })
+    })?;
+    let differences = prompts.iter().zip(&completions).map(|(prompt, completion)| {
+        let whole = [prompt.ids.as_slice(), &completion.ids].concat();
+        let rows: Vec<u32> = (0..completion.ids.len()).map(|at| (prompt.ids.len() - 1 + at) as u32).collect();
+        let trained = model.log_probs(&Packed::new([whole.as_slice()]), &rows, &completion.ids)?.log_probs;
+        let pairs = trained.to_vec1::<f32>()?.into_iter().zip(&completion.log_probs);
+        Ok(pairs.map(|(trained, sampled)| (trained - sampled).abs()).fold(0.0, f32::max))
+    });
+    let differences = differences.collect::<Result<Vec<f32>, ModelError>>()?;
+    Ok(Measured { rates, idle, difference: Some(differences.into_iter().fold(0.0, f32::max)) })
 }
 
 fn random_ids(config: &Config, settings: &BenchSettings) -> Vec<Vec<u32>> {

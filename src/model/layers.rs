@@ -2,13 +2,42 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
-use super::config::Config;
-use super::ops::{self, Angles, AttentionLayout, Piece};
+use super::config::{Attending, Config};
+use super::ops::{self, Angles, AttentionLayout, Choice, Piece};
 use super::router::Router;
-use super::transformer::Transformer;
-use super::weights::{AttentionPlan, FeedForwardPlan, LayerPlan, QueryPlan};
+use super::weights::{AttentionPlan, FeedForwardPlan, LayerPlan, Projection, QueryPlan};
+
+/// The weights as the layers see them.
+#[derive(Clone)]
+pub(super) struct Tensors {
+    /// In the order of the plan.
+    pub variables: Vec<Tensor>,
+    /// The routers' biases.
+    pub biases: Vec<Vec<f32>>,
+}
+
+/// What is noted down on the way through the layers.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// How many tokens each expert saw, for each sparse layer.
+    pub loads: Vec<Vec<u64>>,
+    /// The choice and the weights of each router, if they are asked for.
+    pub routes: Option<Vec<(Choice, Tensor)>>,
+}
+
+impl Tensors {
+    pub fn variable(&self, at: usize) -> &Tensor {
+        debug_assert_eq!(self.variables[at].dtype(), DType::F32);
+        &self.variables[at]
+    }
+
+    /// The same numbers, through which no gradient flows: what is computed of them is not kept.
+    pub fn detached(&self) -> Self {
+        Self { variables: self.variables.iter().map(Tensor::detach).collect(), biases: self.biases.clone() }
+    }
+}
 
 /// What all layers share in one forward pass.
 pub(super) struct Context {
@@ -22,19 +51,12 @@ pub(super) struct Context {
 impl Context {
     pub fn new(config: &Config, lengths: &[usize]) -> Self {
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let (rope, width) = match config {
-            Config::DeepseekV3(config) => (&config.rope, config.qk_rope_head_dim),
-            Config::Llama(config) => (&config.rope, config.head_dim),
-        };
-        let router = match config {
-            Config::DeepseekV3(config) => Some(Router::new(config)),
-            Config::Llama(_) => None,
-        };
+        let (rope, width) = config.turning();
         Self {
             layout: Arc::new(layout(config)),
             angles: Arc::new(Angles::new(&rope.frequencies(width), rope.amplitude(), longest)),
             lengths: lengths.into(),
-            router,
+            router: Router::new(config),
             eps: config.norm_eps(),
         }
     }
@@ -42,8 +64,8 @@ impl Context {
 
 /// Where the heads' queries, keys and values lie among the columns of the projections.
 fn layout(config: &Config) -> AttentionLayout {
-    match config {
-        Config::DeepseekV3(config) => {
+    match config.attending() {
+        Attending::Latent(config) => {
             let (plain, turned, value) = (config.qk_nope_head_dim, config.qk_rope_head_dim, config.v_head_dim);
             let (qk, kv) = (plain + turned, plain + value);
             AttentionLayout {
@@ -58,87 +80,125 @@ fn layout(config: &Config) -> AttentionLayout {
                 scale: config.attention_scale(),
             }
         }
-        Config::Llama(config) => {
-            let width = config.head_dim;
+        Attending::Grouped(shape) => {
+            let width = shape.width;
             AttentionLayout {
-                heads: config.num_attention_heads,
-                kv_heads: config.num_key_value_heads,
+                heads: shape.heads,
+                kv_heads: shape.kv_heads,
                 query: Piece { source: 0, offset: 0, step: width, width },
                 key_plain: Piece { source: 1, offset: 0, step: width, width: 0 },
                 key_turned: Piece { source: 1, offset: 0, step: width, width },
                 value: Piece { source: 2, offset: 0, step: width, width },
                 interleaved: false,
-                scale: config.attention_scale(),
+                scale: shape.scale(),
             }
         }
     }
 }
 
-/// The residual stream after a layer; a sparse layer adds the load of its experts to `loads`.
+/// The residual stream after a layer.
 pub(super) fn layer(
-    model: &Transformer,
+    model: &Tensors,
     plan: &LayerPlan,
     context: &Context,
     x: &Tensor,
-    loads: &mut Vec<Vec<u64>>,
+    notes: &mut Notes,
 ) -> Result<Tensor> {
-    let normed = ops::rms_norm(x, model.variable(plan.input_norm), 0, context.eps)?;
-    let x = attention(model, &plan.attention, context, &normed, x)?;
-    let normed = ops::rms_norm(&x, model.variable(plan.post_norm), 0, context.eps)?;
-    x.add(&feed_forward(model, &plan.feed_forward, context, &normed, loads)?)
+    let (_, x) = attended_and_added(model, plan, context, x)?;
+    let normed = norm(model, plan.post_norm, context, &x)?;
+    x.add(&feed_forward(model, &plan.feed_forward, context, &normed, notes)?)
 }
 
-fn attention(
-    model: &Transformer,
-    plan: &AttentionPlan,
+/// What the heads of a layer read, and the residual stream after its attention.
+pub(super) fn attended_and_added(
+    model: &Tensors,
+    plan: &LayerPlan,
     context: &Context,
-    normed: &Tensor,
-    residual: &Tensor,
-) -> Result<Tensor> {
+    x: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let attended = attended(model, plan, context, x)?;
+    let added = ops::linear_add(&attended, model.variable(plan.attention.output()), x)?;
+    Ok((attended, added))
+}
+
+/// Rows normed by one of the model's norms.
+pub(super) fn norm(model: &Tensors, weight: usize, context: &Context, x: &Tensor) -> Result<Tensor> {
+    ops::rms_norm(x, model.variable(weight), 0, context.eps)
+}
+
+/// What the heads of a layer read.
+pub(super) fn attended(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
+    let normed = norm(model, plan.input_norm, context, x)?;
     let linear = |x: &Tensor, weight: usize| ops::linear(x, model.variable(weight));
     let attend = |inputs| ops::attention(inputs, &context.layout, &context.angles, &context.lengths);
-    match plan {
-        AttentionPlan::Latent { query, kv_a, kv_a_norm, kv_b, output } => {
+    match &plan.attention {
+        AttentionPlan::Latent { query, kv_a, kv_a_norm, kv_b, .. } => {
             let query = match query {
-                QueryPlan::Whole(weight) => linear(normed, *weight)?,
-                QueryPlan::LowRank { a, norm, b } => {
-                    let latent = ops::rms_norm(&linear(normed, *a)?, model.variable(*norm), 0, context.eps)?;
-                    linear(&latent, *b)?
+                QueryPlan::Whole(weight) => linear(&normed, *weight)?,
+                QueryPlan::LowRank { a, norm: between, b } => {
+                    linear(&norm(model, *between, context, &linear(&normed, *a)?)?, *b)?
                 }
             };
-            let latent = linear(normed, *kv_a)?;
-            let keys_values = ops::rms_norm(&latent, model.variable(*kv_a_norm), 0, context.eps)?;
-            let attended = attend([&query, &linear(&keys_values, *kv_b)?, &latent])?;
-            ops::linear_add(&attended, model.variable(*output), residual)
+            let latent = linear(&normed, *kv_a)?;
+            let keys_values = norm(model, *kv_a_norm, context, &latent)?;
+            attend([&query, &linear(&keys_values, *kv_b)?, &latent])
         }
-        AttentionPlan::Grouped { query, key, value, output } => {
-            let attended = attend([&linear(normed, *query)?, &linear(normed, *key)?, &linear(normed, *value)?])?;
-            ops::linear_add(&attended, model.variable(*output), residual)
+        AttentionPlan::Grouped { inputs, .. } => {
+            let [query, key, value] = inputs.map(|input| project(model, input, context.eps, &normed));
+            attend([&query?, &key?, &value?])
         }
     }
 }
 
+/// Queries, keys or values: the projection, its bias, and the norm of each head.
+fn project(model: &Tensors, plan: Projection, eps: f64, x: &Tensor) -> Result<Tensor> {
+    let mut out = ops::linear(x, model.variable(plan.weight))?;
+    if let Some(bias) = plan.bias {
+        out = ops::add_bias(&out, model.variable(bias))?;
+    }
+    if let Some(norm) = plan.norm {
+        let (norm, shape) = (model.variable(norm), out.shape().clone());
+        let width = norm.elem_count();
+        let heads = out.reshape((shape.elem_count() / width, width))?;
+        out = ops::rms_norm(&heads, norm, 0, eps)?.reshape(shape)?;
+    }
+    Ok(out)
+}
+
 fn feed_forward(
-    model: &Transformer,
+    model: &Tensors,
     plan: &FeedForwardPlan,
     context: &Context,
     x: &Tensor,
-    loads: &mut Vec<Vec<u64>>,
+    notes: &mut Notes,
 ) -> Result<Tensor> {
     match plan {
         FeedForwardPlan::Dense { gate_up, down } => ops::mlp(x, model.variable(*gate_up), model.variable(*down)),
-        FeedForwardPlan::Sparse { sparse, gate, experts, shared } => {
-            let Some(router) = &context.router else {
-                candle_core::bail!("a sparse layer in a model without a router");
-            };
+        FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
             let logits = ops::linear(x, model.variable(*gate))?;
-            let (choice, weights) = ops::route(&logits, router, &model.router_biases()[*sparse])?;
-            loads.push(choice.loads());
+            let (choice, weights) = route(model, context, *bias, &logits)?;
+            notes.loads.push(choice.loads());
             let routed = ops::experts(x, &weights, model.variable(*experts), &choice)?;
+            if let Some(routes) = &mut notes.routes {
+                routes.push((choice, weights));
+            }
             match shared {
                 None => Ok(routed),
                 Some((gate_up, down)) => routed.add(&ops::mlp(x, model.variable(*gate_up), model.variable(*down))?),
             }
         }
     }
+}
+
+/// The experts that a sparse layer chooses, and their weights.
+pub(super) fn route(
+    model: &Tensors,
+    context: &Context,
+    bias: Option<usize>,
+    logits: &Tensor,
+) -> Result<(Choice, Tensor)> {
+    let Some(router) = &context.router else {
+        candle_core::bail!("a sparse layer in a model without a router");
+    };
+    ops::route(logits, router, bias.map_or(&[][..], |bias| &model.biases[bias]))
 }

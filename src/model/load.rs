@@ -52,6 +52,8 @@ struct Reader<'a> {
     awaited: BTreeMap<&'a str, Place<'a>>,
     values: Vec<Vec<f32>>,
     biases: Vec<Vec<f32>>,
+    /// What copies of tensors hold: the name, whose copy it is, and the numbers.
+    copies: Vec<(&'a str, &'a str, Vec<f32>)>,
     /// Whether a copy of the embedding under the head's name is allowed, as some files of tied models hold.
     tied: bool,
 }
@@ -74,6 +76,7 @@ impl<'a> Reader<'a> {
             awaited: variables.chain(biases).collect(),
             values: plan.variables.iter().map(|variable| vec![0.0; variable.len()]).collect(),
             biases: plan.biases.iter().map(|bias| vec![0.0; bias.range().len()]).collect(),
+            copies: Vec::new(),
             tied: config.ties_embeddings(),
         }
     }
@@ -89,6 +92,11 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let view = tensors.tensor(name).map_err(|error| self.fault(file, name, &error.to_string()))?;
+            if let Some((copy, of)) = self.plan.copies.iter().find(|(copy, _)| copy == name) {
+                let numbers = decode(view.dtype(), view.data()).unwrap_or_default();
+                self.copies.push((copy, of, numbers));
+                continue;
+            }
             let Some(place) = self.awaited.remove(name) else {
                 let text = if self.plan.find(name).is_some() { "is there twice" } else { "is not part of this model" };
                 return Err(self.fault(file, name, text));
@@ -113,12 +121,23 @@ impl<'a> Reader<'a> {
     fn finish(&self, dir: &Path) -> Result<(), ModelError> {
         let mut missing = self.awaited.keys();
         match (missing.next(), missing.len()) {
-            (None, _) => Ok(()),
+            (None, _) => self.compare_copies(dir),
             (Some(name), 0) => Err(ModelError::Weights(format!("`{}`: missing tensor `{name}`", dir.display()))),
             (Some(name), more) => {
                 Err(ModelError::Weights(format!("`{}`: missing tensor `{name}` and {more} more", dir.display())))
             }
         }
+    }
+
+    /// Copies may be left out, but where they are they must be copies: this program has one tensor for both.
+    fn compare_copies(&self, dir: &Path) -> Result<(), ModelError> {
+        for (name, of, numbers) in &self.copies {
+            let found = self.plan.find(of).is_some_and(|(at, tensor)| self.values[at][tensor.range()] == **numbers);
+            if !found {
+                return Err(self.fault(dir, name, &format!("expected the numbers of `{of}`, found others")));
+            }
+        }
+        Ok(())
     }
 
     fn fault(&self, file: &Path, name: &str, text: &str) -> ModelError {

@@ -1,5 +1,6 @@
-//! The model floor: DeepSeek-V3 and Llama on Candle, trained and sampled on the CPU.
+//! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU.
 
+mod ahead;
 mod average;
 pub mod bench;
 pub mod commands;
@@ -13,23 +14,25 @@ pub mod ops;
 mod optimizer;
 mod packed;
 mod prepare;
+mod recompute;
 mod router;
 mod sampler;
 mod save;
 mod sink;
-mod state;
+mod training_state;
 mod transformer;
 mod weights;
 
+pub use ahead::LogProbsAhead;
 pub use average::average;
-pub use config::{Config, DeepseekConfig, LlamaConfig, Rope, Scaling, SpecialTokens};
+pub use config::{Config, DeepseekConfig, LlamaConfig, Qwen2Config, Qwen3MoeConfig, Rope, Scaling, SpecialTokens};
 pub use error::ModelError;
 pub use gradients::{Gradients, PartLoss, gradients};
 pub use optimizer::{AdamW, AdamWSettings, Moments};
 pub use packed::Packed;
 pub use prepare::prepare;
-pub use router::Router;
+pub use router::{Router, Scoring};
 pub use sampler::{Completion, Prompt, Sampler, Sampling};
-pub use state::{load_state, save_state};
-pub use transformer::{Forward, LogProbs, Transformer};
+pub use training_state::{load_state, save_state};
+pub use transformer::{Forward, LogProbs, Trace, Transformer};
 pub use weights::{HubTensor, Plan, Variable, Weight};

@@ -1,10 +1,23 @@
-//! Which experts a token goes to: the bias-corrected, group-limited choice of DeepSeek-V3.
+//! Which experts a token goes to: the bias-corrected, group-limited choice of DeepSeek-V3, and the plain one of
+//! Qwen3-MoE.
 
-use super::config::DeepseekConfig;
+use super::config::Config;
+use super::ops::math::{exp_and_sum, max, sigmoid};
+
+/// How an expert is scored by its logit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scoring {
+    /// By itself (DeepSeek-V3).
+    Sigmoid,
+    /// Against all others (Qwen3-MoE).
+    Softmax,
+}
 
 /// The choices of a router.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Router {
+    /// How logits become scores.
+    pub scoring: Scoring,
     /// The number of experts.
     pub experts: usize,
     /// How many experts a token goes to.
@@ -20,25 +33,51 @@ pub struct Router {
 }
 
 impl Router {
-    /// The router that a configuration describes.
+    /// The router that a configuration describes, if it describes one.
     #[must_use]
-    pub fn new(config: &DeepseekConfig) -> Self {
-        Self {
-            experts: config.n_routed_experts,
-            chosen: config.num_experts_per_tok,
-            groups: config.n_group,
-            kept_groups: config.topk_group,
-            normalise: config.norm_topk_prob,
-            scale: config.routed_scaling_factor as f32,
+    pub fn new(config: &Config) -> Option<Self> {
+        match config {
+            Config::DeepseekV3(config) => Some(Self {
+                scoring: Scoring::Sigmoid,
+                experts: config.n_routed_experts,
+                chosen: config.num_experts_per_tok,
+                groups: config.n_group,
+                kept_groups: config.topk_group,
+                normalise: config.norm_topk_prob,
+                scale: config.routed_scaling_factor as f32,
+            }),
+            Config::Qwen3Moe(config) => Some(Self {
+                scoring: Scoring::Softmax,
+                experts: config.num_experts,
+                chosen: config.num_experts_per_tok,
+                groups: 1,
+                kept_groups: 1,
+                normalise: config.norm_topk_prob,
+                scale: 1.0,
+            }),
+            Config::Llama(_) | Config::Qwen2(_) => None,
         }
     }
 
-    /// The experts of one token, in rising order, from the sigmoids of its logits and the bias.
+    /// Replaces the logits of one token by its scores.
+    pub fn score(&self, logits: &mut [f32]) {
+        match self.scoring {
+            Scoring::Sigmoid => logits.iter_mut().for_each(|logit| *logit = sigmoid(*logit)),
+            Scoring::Softmax => {
+                let largest = max(logits);
+                let factor = 1.0 / exp_and_sum(logits, largest);
+                logits.iter_mut().for_each(|logit| *logit *= factor);
+            }
+        }
+    }
+
+    /// The experts of one token, in rising order, from its scores and the bias; an empty bias corrects nothing.
     ///
     /// A group is judged by the sum of its two best biased scores; experts of groups that are not kept cannot be
     /// chosen, whatever the sign of the bias. Of equal scores the lower index wins.
     pub fn choose(&self, scores: &[f32], bias: &[f32], experts: &mut Vec<u32>) {
-        let mut biased: Vec<f32> = scores.iter().zip(bias).map(|(score, bias)| score + bias).collect();
+        let mut biased = scores.to_vec();
+        biased.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
         if self.kept_groups < self.groups {
             let size = self.experts / self.groups;
             let group_scores: Vec<f32> = biased.chunks_exact(size).map(best_two).collect();
@@ -89,7 +128,7 @@ mod tests {
     use super::*;
 
     fn router(groups: usize, kept_groups: usize) -> Router {
-        Router { experts: 8, chosen: 2, groups, kept_groups, normalise: true, scale: 2.5 }
+        Router { scoring: Scoring::Sigmoid, experts: 8, chosen: 2, groups, kept_groups, normalise: true, scale: 2.5 }
     }
 
     fn choose(router: &Router, scores: [f32; 8], bias: [f32; 8]) -> Vec<u32> {

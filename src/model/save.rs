@@ -56,6 +56,11 @@ impl Transformer {
                 }
             })?;
         }
+        for (copy, of) in &self.plan().copies {
+            if let Some(original) = tensors.get(of.as_str()).cloned() {
+                tensors.insert(copy.as_str(), original);
+            }
+        }
         for (bias, values) in self.plan().biases.iter().zip(self.router_biases()) {
             tensors.insert(bias.name.as_str(), (bias.shape.as_slice(), values.clone()));
         }

@@ -45,6 +45,11 @@ impl Sink {
     }
 }
 
+/// Whether a sink is open on this thread.
+pub(super) fn is_open() -> bool {
+    OPEN.with_borrow(Option::is_some)
+}
+
 /// Takes the gradient of a weight: `write` gets the numbers and whether to add to them; if not, it must set them all.
 ///
 /// Gives nothing if an open sink took it, and the gradient as a tensor otherwise.

@@ -1,13 +1,16 @@
 //! The model: its weights, and what they compute of a packed batch.
 
-use candle_core::{DType, Device, Tensor, Var};
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
 
 use super::config::Config;
 use super::error::ModelError;
-use super::layers::{self, Context};
+use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::packed::Packed;
-use super::weights::{Plan, Weight};
+use super::recompute::{Finish, Layers};
+use super::weights::{LayerPlan, Plan, Weight};
 use crate::base::rng::Stream;
 
 /// A language model with trainable weights.
@@ -17,6 +20,8 @@ pub struct Transformer {
     variables: Vec<(String, Var)>,
     /// The routers' biases, one list for each sparse layer: moved by the load of the experts, not by gradients.
     biases: Vec<Vec<f32>>,
+    /// Whether the backward pass computes the activations of layers again instead of keeping them.
+    recompute: bool,
 }
 
 /// What a forward pass gives.
@@ -37,14 +42,30 @@ pub struct LogProbs {
     pub loads: Vec<Vec<u64>>,
 }
 
+/// What the layers computed on the way.
+pub struct Trace {
+    /// The residual stream, `[rows, width]`: the embedding, then the stream after each layer, the last of them normed (as
+    /// transformers gives them).
+    pub hidden: Vec<Tensor>,
+    /// For each sparse layer the chosen experts and their weights, `[rows, experts per token]`.
+    pub routes: Vec<(ops::Choice, Tensor)>,
+}
+
+/// One way through the layers.
+pub(super) struct Pass {
+    tensors: Arc<Tensors>,
+    recompute: Option<Layers>,
+    pub notes: Notes,
+}
+
 impl Transformer {
-    /// A fresh model: normal weights, norms of one, router biases of zero. A tensor's numbers depend on the seed and on
+    /// A fresh model: normal weights, norms of one, biases of zero. A tensor's numbers depend on the seed and on
     /// its name only.
     pub fn init(config: Config, seed: u64) -> Result<Self, ModelError> {
         let plan = Plan::new(&config);
         let range = config.initializer_range();
         let fill = |variable: &super::weights::Variable| {
-            let mut values = vec![1.0; variable.len()];
+            let mut values = vec![if variable.is_bias() { 0.0 } else { 1.0 }; variable.len()];
             if variable.is_matrix() {
                 for tensor in &variable.tensors {
                     let stream = Stream::new(seed, &tensor.name);
@@ -72,7 +93,7 @@ impl Transformer {
             Ok((variable.name.clone(), var))
         });
         let variables = variables.collect::<Result<_, candle_core::Error>>()?;
-        Ok(Self { config, plan, variables, biases })
+        Ok(Self { config, plan, variables, biases, recompute: false })
     }
 
     /// A model of its own with the same weights: training one leaves the other as it is.
@@ -113,8 +134,15 @@ impl Transformer {
         &self.biases
     }
 
+    /// Whether a training step keeps only what each layer reads and computes its activations again in the backward
+    /// pass: less memory, more work, the same bits. Gradients are then taken by [`super::gradients`] only.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+    }
+
     /// Copies one tensor by its name on the hub.
     pub fn weight(&self, name: &str) -> Result<Weight, ModelError> {
+        let name = self.plan.copies.iter().find(|(copy, _)| copy == name).map_or(name, |(_, of)| of);
         if let Some(at) = self.plan.biases.iter().position(|bias| bias.name == name) {
             return Ok(Weight { shape: self.plan.biases[at].shape.clone(), values: self.biases[at].clone() });
         }
@@ -126,9 +154,41 @@ impl Transformer {
 
     /// The logits of chosen rows of the batch; rows count through all sequences.
     pub fn forward(&self, packed: &Packed, rows: &[u32]) -> Result<Forward, ModelError> {
-        let (hidden, loads) = self.hidden(packed, rows)?;
+        packed.check(self.config.vocab_size(), rows)?;
+        let mut pass = self.pass();
+        let hidden = pass.read(self, packed, rows)?;
         let logits = ops::linear(&hidden, self.variable(self.plan.head))?;
-        Ok(Forward { logits, loads })
+        Ok(Forward { logits, loads: pass.notes.loads })
+    }
+
+    /// What the layers computed of a batch on the way: for comparing with other programs.
+    pub fn trace(&self, packed: &Packed) -> Result<Trace, ModelError> {
+        packed.check(self.config.vocab_size(), &[0])?;
+        let mut pass = self.pass();
+        pass.notes.routes = Some(Vec::new());
+        let mut hidden = vec![ops::select_rows(self.variable(self.plan.embedding), &packed.ids)?];
+        let context = Arc::new(Context::new(&self.config, &packed.lengths));
+        let mut x = hidden[0].clone();
+        for layer in &self.plan.layers {
+            x = layers::layer(&pass.tensors, layer, &context, &x, &mut pass.notes)?;
+            hidden.push(x.clone());
+        }
+        if let Some(last) = hidden.last_mut() {
+            *last = layers::norm(&pass.tensors, self.plan.norm, &context, &x)?;
+        }
+        Ok(Trace { hidden, routes: pass.notes.routes.unwrap_or_default() })
+    }
+
+    /// The residual stream before a layer, or after the last one, without the final norm: [tokens, width] end to end.
+    pub fn states(&self, packed: &Packed, layer: usize) -> Result<Vec<f32>, ModelError> {
+        packed.check(self.config.vocab_size(), &[0])?;
+        let mut pass = self.pass();
+        let context = Context::new(&self.config, &packed.lengths);
+        let mut x = ops::select_rows(self.variable(self.plan.embedding), &packed.ids)?;
+        for plan in self.plan.layers.iter().take(layer) {
+            x = layers::layer(&pass.tensors, plan, &context, &x, &mut pass.notes)?;
+        }
+        Ok(x.flatten_all()?.to_vec1()?)
     }
 
     /// The log-probability of `targets[i]` at `rows[i]`. The output head is computed on those rows only.
@@ -144,21 +204,15 @@ impl Transformer {
         targets: &[u32],
         temperature: f32,
     ) -> Result<LogProbs, ModelError> {
-        if targets.len() != rows.len() {
-            let text = format!("expected as many targets as rows, {}, found {}", rows.len(), targets.len());
-            return Err(ModelError::Batch(text));
-        }
-        if let Some(id) = targets.iter().find(|id| **id as usize >= self.config.vocab_size()) {
-            let vocab = self.config.vocab_size();
-            return Err(ModelError::Batch(format!("expected targets below the vocabulary's size {vocab}, found {id}")));
-        }
-        let (mut hidden, loads) = self.hidden(packed, rows)?;
+        self.check_targets(packed, rows, targets)?;
+        let mut pass = self.pass();
+        let mut hidden = pass.read(self, packed, rows)?;
         if temperature != 1.0 {
             // The head is linear, so that dividing what it reads divides the logits.
             hidden = (hidden / f64::from(temperature))?;
         }
         let (log_probs, entropy) = ops::log_prob(&hidden, self.variable(self.plan.head), targets)?;
-        Ok(LogProbs { log_probs, entropy, loads })
+        Ok(LogProbs { log_probs, entropy, loads: pass.notes.loads })
     }
 
     /// Moves the routers' biases towards an even load: up for experts that saw less than the mean, down for those that
@@ -178,25 +232,59 @@ impl Transformer {
         }
     }
 
-    /// The normed hidden states of the chosen rows.
-    fn hidden(&self, packed: &Packed, rows: &[u32]) -> Result<(Tensor, Vec<Vec<u64>>), ModelError> {
-        packed.check(self.config.vocab_size(), rows)?;
-        let context = Context::new(&self.config, &packed.lengths);
-        let mut loads = Vec::with_capacity(self.biases.len());
-        let mut hidden = ops::select_rows(self.variable(self.plan.embedding), &packed.ids)?;
-        for layer in &self.plan.layers {
-            hidden = layers::layer(self, layer, &context, &hidden, &mut loads)?;
+    pub(super) fn check_targets(&self, packed: &Packed, rows: &[u32], targets: &[u32]) -> Result<(), ModelError> {
+        if targets.len() != rows.len() {
+            let text = format!("expected as many targets as rows, {}, found {}", rows.len(), targets.len());
+            return Err(ModelError::Batch(text));
         }
-        let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
-        if !every_row {
-            hidden = ops::select_rows(&hidden, rows)?;
+        let vocab = self.config.vocab_size();
+        if let Some(id) = targets.iter().find(|id| **id as usize >= vocab) {
+            return Err(ModelError::Batch(format!("expected targets below the vocabulary's size {vocab}, found {id}")));
         }
-        let norm = self.variable(self.plan.norm);
-        Ok((ops::rms_norm(&hidden, norm, 0, self.config.norm_eps())?, loads))
+        packed.check(vocab, rows)
+    }
+
+    pub(super) fn pass(&self) -> Pass {
+        let variables = self.variables.iter().map(|(_, var)| var.as_tensor().clone()).collect();
+        let tensors = Arc::new(Tensors { variables, biases: self.biases.clone() });
+        let recompute =
+            self.recompute.then(|| Layers { tensors: Arc::clone(&tensors), detached: Arc::new(tensors.detached()) });
+        Pass { tensors, recompute, notes: Notes::default() }
     }
 
     pub(super) fn variable(&self, at: usize) -> &Tensor {
-        debug_assert_eq!(self.variables[at].1.dtype(), DType::F32);
         self.variables[at].1.as_tensor()
+    }
+}
+
+impl Pass {
+    /// The normed hidden states of the chosen rows.
+    pub fn read(&mut self, model: &Transformer, packed: &Packed, rows: &[u32]) -> Result<Tensor, ModelError> {
+        let context = Arc::new(Context::new(&model.config, &packed.lengths));
+        let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
+        let finish = Finish { rows: (!every_row).then(|| rows.to_vec()), norm: model.plan.norm };
+        let x = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;
+        self.layers(&model.plan.layers, &context, &x, Some(finish))
+    }
+
+    /// The residual stream after some layers; or what `finish` makes of it.
+    pub fn layers(
+        &mut self,
+        plans: &[Arc<LayerPlan>],
+        context: &Arc<Context>,
+        x: &Tensor,
+        finish: Option<Finish>,
+    ) -> Result<Tensor, ModelError> {
+        if let Some(layers) = &self.recompute {
+            return Ok(layers.through(plans, context, x, finish, &mut self.notes)?);
+        }
+        let mut x = x.clone();
+        for plan in plans {
+            x = layers::layer(&self.tensors, plan, context, &x, &mut self.notes)?;
+        }
+        Ok(match finish {
+            Some(finish) => finish.apply(&self.tensors, context, &x)?,
+            None => x,
+        })
     }
 }

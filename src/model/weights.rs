@@ -3,7 +3,9 @@
 //! Some variables hold several tensors of the hub end to end (the gate and up projections of a layer; all its experts),
 //! so that one kernel sees them at once. Each of the hub's tensors is one range of a variable.
 
-use super::config::{Config, DeepseekConfig, LlamaConfig};
+use std::sync::Arc;
+
+use super::config::{Attending, Config, DeepseekConfig, GroupedHeads};
 
 /// One tensor by the name it has in `model.safetensors`.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +49,25 @@ pub struct Plan {
     pub(super) norm: usize,
     /// The output head; the embedding itself if they are tied.
     pub(super) head: usize,
-    pub(super) layers: Vec<LayerPlan>,
+    pub(super) layers: Vec<Arc<LayerPlan>>,
+    /// The layers that look farther ahead than to the next token.
+    pub(super) ahead: Vec<AheadPlan>,
+    /// Tensors that files hold a second time, under names of their own: the copy, and whose it is.
+    pub(super) copies: Vec<(String, String)>,
+}
+
+/// Indices into the variables for one layer that looks ahead (V3's multi-token prediction).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct AheadPlan {
+    /// The norm of the embedding of the token that is known by then.
+    pub embedding_norm: usize,
+    /// The norm of what the depth before knew.
+    pub hidden_norm: usize,
+    /// From both, side by side, to the width of the residual stream.
+    pub projection: usize,
+    pub layer: Arc<LayerPlan>,
+    /// The norm before the output head.
+    pub norm: usize,
 }
 
 /// Indices into the variables for one layer.
@@ -62,19 +82,21 @@ pub(super) struct LayerPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum AttentionPlan {
     /// Latent attention; the queries come from one projection or from two with a norm between.
-    Latent {
-        query: QueryPlan,
-        kv_a: usize,
-        kv_a_norm: usize,
-        kv_b: usize,
-        output: usize,
-    },
+    Latent { query: QueryPlan, kv_a: usize, kv_a_norm: usize, kv_b: usize, output: usize },
     Grouped {
-        query: usize,
-        key: usize,
-        value: usize,
+        /// Queries, keys and values.
+        inputs: [Projection; 3],
         output: usize,
     },
+}
+
+/// One of the projections to queries, keys and values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Projection {
+    pub weight: usize,
+    pub bias: Option<usize>,
+    /// The norm of each of its heads.
+    pub norm: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -89,13 +111,21 @@ pub(super) enum FeedForwardPlan {
         gate_up: usize,
         down: usize,
     },
-    /// `sparse` counts the sparse layers from zero.
     Sparse {
-        sparse: usize,
+        /// Which of the routers' biases corrects the choice, if one does.
+        bias: Option<usize>,
         gate: usize,
         experts: usize,
         shared: Option<(usize, usize)>,
     },
+}
+
+impl AttentionPlan {
+    /// The projection of what the heads read.
+    pub fn output(&self) -> usize {
+        let (Self::Latent { output, .. } | Self::Grouped { output, .. }) = self;
+        *output
+    }
 }
 
 impl Variable {
@@ -111,6 +141,12 @@ impl Variable {
     pub fn is_matrix(&self) -> bool {
         self.shape.len() >= 2
     }
+
+    /// Whether it is the bias of a projection, which begins at zero.
+    #[must_use]
+    pub fn is_bias(&self) -> bool {
+        self.name.ends_with(".bias")
+    }
 }
 
 impl HubTensor {
@@ -125,20 +161,29 @@ impl Plan {
     /// The tensors of a model with this configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let mut plan =
-            Self { variables: Vec::new(), biases: Vec::new(), embedding: 0, norm: 0, head: 0, layers: Vec::new() };
+        let mut plan = Self {
+            variables: Vec::new(),
+            biases: Vec::new(),
+            embedding: 0,
+            norm: 0,
+            head: 0,
+            layers: Vec::new(),
+            ahead: Vec::new(),
+            copies: Vec::new(),
+        };
         let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
         plan.embedding = plan.matrix("model.embed_tokens.weight", vocab, hidden);
         for layer in 0..config.num_layers() {
-            let planned = match config {
-                Config::DeepseekV3(config) => plan.deepseek_layer(config, layer),
-                Config::Llama(config) => plan.llama_layer(config, layer),
-            };
-            plan.layers.push(planned);
+            let planned = plan.layer(config, layer);
+            plan.layers.push(Arc::new(planned));
         }
         plan.norm = plan.vector("model.norm.weight", hidden);
         plan.head =
             if config.ties_embeddings() { plan.embedding } else { plan.matrix("lm_head.weight", vocab, hidden) };
+        for layer in config.num_layers()..config.num_layers() + config.layers_ahead() {
+            let planned = plan.layer_ahead(config, layer);
+            plan.ahead.push(planned);
+        }
         plan
     }
 
@@ -150,66 +195,89 @@ impl Plan {
             .find(|(_, tensor)| tensor.name == name)
     }
 
-    fn deepseek_layer(&mut self, config: &DeepseekConfig, layer: usize) -> LayerPlan {
+    fn layer(&mut self, config: &Config, layer: usize) -> LayerPlan {
         let prefix = format!("model.layers.{layer}");
-        let attention = format!("{prefix}.self_attn");
+        let (hidden, attention) = (config.hidden_size(), format!("{prefix}.self_attn"));
+        LayerPlan {
+            input_norm: self.vector(&format!("{prefix}.input_layernorm.weight"), hidden),
+            attention: match config.attending() {
+                Attending::Latent(config) => self.latent(&attention, config),
+                Attending::Grouped(heads) => self.grouped(&attention, hidden, heads),
+            },
+            post_norm: self.vector(&format!("{prefix}.post_attention_layernorm.weight"), hidden),
+            feed_forward: self.feed_forward(&format!("{prefix}.mlp"), config, layer),
+        }
+    }
+
+    /// A layer that looks ahead; its embedding and its head are those of the model, of which files hold copies.
+    fn layer_ahead(&mut self, config: &Config, layer: usize) -> AheadPlan {
+        let prefix = format!("model.layers.{layer}");
+        let hidden = config.hidden_size();
+        for (copy, of) in [("embed_tokens", self.embedding), ("shared_head.head", self.head)] {
+            self.copies.push((format!("{prefix}.{copy}.weight"), self.variables[of].name.clone()));
+        }
+        AheadPlan {
+            embedding_norm: self.vector(&format!("{prefix}.enorm.weight"), hidden),
+            hidden_norm: self.vector(&format!("{prefix}.hnorm.weight"), hidden),
+            projection: self.matrix(&format!("{prefix}.eh_proj.weight"), hidden, 2 * hidden),
+            layer: Arc::new(self.layer(config, layer)),
+            norm: self.vector(&format!("{prefix}.shared_head.norm.weight"), hidden),
+        }
+    }
+
+    fn latent(&mut self, module: &str, config: &DeepseekConfig) -> AttentionPlan {
         let (hidden, heads, latent) = (config.hidden_size, config.num_attention_heads, config.kv_lora_rank);
-        let input_norm = self.vector(&format!("{prefix}.input_layernorm.weight"), hidden);
         let queries = heads * config.qk_head_dim();
         let query = match config.q_lora_rank {
-            None => QueryPlan::Whole(self.matrix(&format!("{attention}.q_proj.weight"), queries, hidden)),
+            None => QueryPlan::Whole(self.matrix(&format!("{module}.q_proj.weight"), queries, hidden)),
             Some(rank) => QueryPlan::LowRank {
-                a: self.matrix(&format!("{attention}.q_a_proj.weight"), rank, hidden),
-                norm: self.vector(&format!("{attention}.q_a_layernorm.weight"), rank),
-                b: self.matrix(&format!("{attention}.q_b_proj.weight"), queries, rank),
+                a: self.matrix(&format!("{module}.q_a_proj.weight"), rank, hidden),
+                norm: self.vector(&format!("{module}.q_a_layernorm.weight"), rank),
+                b: self.matrix(&format!("{module}.q_b_proj.weight"), queries, rank),
             },
         };
         let rope = config.qk_rope_head_dim;
         let keys_values = heads * (config.qk_nope_head_dim + config.v_head_dim);
-        let attention = AttentionPlan::Latent {
+        AttentionPlan::Latent {
             query,
-            kv_a: self.matrix(&format!("{attention}.kv_a_proj_with_mqa.weight"), latent + rope, hidden),
-            kv_a_norm: self.vector(&format!("{attention}.kv_a_layernorm.weight"), latent),
-            kv_b: self.matrix(&format!("{attention}.kv_b_proj.weight"), keys_values, latent),
-            output: self.matrix(&format!("{attention}.o_proj.weight"), hidden, heads * config.v_head_dim),
-        };
-        let post_norm = self.vector(&format!("{prefix}.post_attention_layernorm.weight"), hidden);
-        let mlp = format!("{prefix}.mlp");
-        let feed_forward = if layer < config.first_k_dense_replace {
-            let (gate_up, down) = self.feed_forward(&mlp, hidden, config.intermediate_size);
-            FeedForwardPlan::Dense { gate_up, down }
-        } else {
-            let experts = config.n_routed_experts;
-            let bias = format!("{mlp}.gate.e_score_correction_bias");
-            self.biases.push(HubTensor { name: bias, shape: vec![experts], offset: 0 });
-            FeedForwardPlan::Sparse {
-                sparse: self.biases.len() - 1,
-                gate: self.matrix(&format!("{mlp}.gate.weight"), experts, hidden),
-                experts: self.experts(&format!("{mlp}.experts"), experts, hidden, config.moe_intermediate_size),
-                shared: (config.n_shared_experts > 0).then(|| {
-                    let inner = config.moe_intermediate_size * config.n_shared_experts;
-                    self.feed_forward(&format!("{mlp}.shared_experts"), hidden, inner)
-                }),
-            }
-        };
-        LayerPlan { input_norm, attention, post_norm, feed_forward }
+            kv_a: self.matrix(&format!("{module}.kv_a_proj_with_mqa.weight"), latent + rope, hidden),
+            kv_a_norm: self.vector(&format!("{module}.kv_a_layernorm.weight"), latent),
+            kv_b: self.matrix(&format!("{module}.kv_b_proj.weight"), keys_values, latent),
+            output: self.matrix(&format!("{module}.o_proj.weight"), hidden, heads * config.v_head_dim),
+        }
     }
 
-    fn llama_layer(&mut self, config: &LlamaConfig, layer: usize) -> LayerPlan {
-        let prefix = format!("model.layers.{layer}");
-        let attention = format!("{prefix}.self_attn");
-        let (hidden, queries) = (config.hidden_size, config.num_attention_heads * config.head_dim);
-        let keys = config.num_key_value_heads * config.head_dim;
-        let input_norm = self.vector(&format!("{prefix}.input_layernorm.weight"), hidden);
-        let attention = AttentionPlan::Grouped {
-            query: self.matrix(&format!("{attention}.q_proj.weight"), queries, hidden),
-            key: self.matrix(&format!("{attention}.k_proj.weight"), keys, hidden),
-            value: self.matrix(&format!("{attention}.v_proj.weight"), keys, hidden),
-            output: self.matrix(&format!("{attention}.o_proj.weight"), hidden, queries),
+    fn grouped(&mut self, module: &str, hidden: usize, shape: GroupedHeads) -> AttentionPlan {
+        let mut projection = |name: &str, heads: usize, normed: bool| Projection {
+            weight: self.matrix(&format!("{module}.{name}_proj.weight"), heads * shape.width, hidden),
+            bias: shape.bias.then(|| self.vector(&format!("{module}.{name}_proj.bias"), heads * shape.width)),
+            norm: normed.then(|| self.vector(&format!("{module}.{name}_norm.weight"), shape.width)),
         };
-        let post_norm = self.vector(&format!("{prefix}.post_attention_layernorm.weight"), hidden);
-        let (gate_up, down) = self.feed_forward(&format!("{prefix}.mlp"), hidden, config.intermediate_size);
-        LayerPlan { input_norm, attention, post_norm, feed_forward: FeedForwardPlan::Dense { gate_up, down } }
+        let inputs = [
+            projection("q", shape.heads, shape.norm),
+            projection("k", shape.kv_heads, shape.norm),
+            projection("v", shape.kv_heads, false),
+        ];
+        let output = self.matrix(&format!("{module}.o_proj.weight"), hidden, shape.heads * shape.width);
+        AttentionPlan::Grouped { inputs, output }
+    }
+
+    fn feed_forward(&mut self, module: &str, config: &Config, layer: usize) -> FeedForwardPlan {
+        let hidden = config.hidden_size();
+        let Some(shape) = config.experts().filter(|_| config.is_sparse(layer)) else {
+            let (gate_up, down) = self.gated(module, hidden, config.intermediate_size());
+            return FeedForwardPlan::Dense { gate_up, down };
+        };
+        FeedForwardPlan::Sparse {
+            bias: shape.bias.then(|| {
+                let name = format!("{module}.gate.e_score_correction_bias");
+                self.biases.push(HubTensor { name, shape: vec![shape.count], offset: 0 });
+                self.biases.len() - 1
+            }),
+            gate: self.matrix(&format!("{module}.gate.weight"), shape.count, hidden),
+            experts: self.experts(&format!("{module}.experts"), shape.count, hidden, shape.inner),
+            shared: (shape.shared > 0).then(|| self.gated(&format!("{module}.shared_experts"), hidden, shape.shared)),
+        }
     }
 
     fn vector(&mut self, name: &str, len: usize) -> usize {
@@ -222,7 +290,7 @@ impl Plan {
     }
 
     /// The gate's rows over the up projection's in one variable, and the down projection in another.
-    fn feed_forward(&mut self, module: &str, hidden: usize, inner: usize) -> (usize, usize) {
+    fn gated(&mut self, module: &str, hidden: usize, inner: usize) -> (usize, usize) {
         let tensor = |name: &str, offset| HubTensor {
             name: format!("{module}.{name}.weight"),
             shape: vec![inner, hidden],

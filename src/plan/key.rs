@@ -14,6 +14,9 @@ use crate::{
 /// The numeric class that results belong to: another backend or another precision gives other bytes.
 pub const BACKEND: &str = "candle-cpu-f32";
 
+/// Arguments that decide whether a step comes to its end, and never what it makes.
+const BESIDE_THE_KEY: [(&str, &str); 1] = [("command", "timeout")];
+
 /// What a key is made of. Names, addresses, paths, threads and times are not in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +48,9 @@ impl KeyFields {
         for argument in step.files.keys() {
             files.insert(argument.clone(), file(argument)?);
         }
-        let arguments = step.arguments.iter().map(|(name, value)| (name.clone(), canonical(value))).collect();
+        let counts = |name: &str| !BESIDE_THE_KEY.contains(&(step.stage.as_str(), name));
+        let arguments = step.arguments.iter().filter(|(name, _)| counts(name));
+        let arguments = arguments.map(|(name, value)| (name.clone(), canonical(value))).collect();
         let (stage, version) = (step.stage.clone(), step.version);
         Some(Self { arguments, backend: BACKEND.to_owned(), files, inputs, stage, version })
     }

@@ -14,6 +14,22 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Milliseconds since the epoch as a day and a time of it: `2026-11-24 23:10:05`.
+#[must_use]
+pub fn date(milliseconds: u64) -> String {
+    let (days, seconds) = (milliseconds / 86_400_000, milliseconds / 1_000 % 86_400);
+    // Years begin in March here, so that the day that comes and goes is their last; 719,468 days lie before 1970.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
 /// `512 B`, `96.2 MiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -125,6 +141,22 @@ pub fn columns(rows: &[Vec<String>], aligns: &[Align]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let dates = [0, 951_782_399_000, 951_782_400_000, 1_709_251_199_999, 1_795_561_805_123, 4_107_542_400_000];
+        assert_eq!(
+            dates.map(date),
+            [
+                "1970-01-01 00:00:00",
+                "2000-02-28 23:59:59",
+                "2000-02-29 00:00:00",
+                "2024-02-29 23:59:59",
+                "2026-11-24 23:10:05",
+                "2100-03-01 00:00:00",
+            ]
+        );
+    }
 
     #[test]
     fn durations_and_sizes_and_counts() {

@@ -13,7 +13,7 @@ const WATCHED: [&str; 6] = ["loss", "reward", "accuracy", "completions/mean_leng
 pub fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::Progress { .. } | Event::StepHit { .. } => return None,
-        Event::Plan { steps, hits, runs, waits, seconds } => {
+        Event::Plan { steps, hits, runs, waits, seconds, .. } => {
             let price = seconds.filter(|_| runs + waits > 0).map(|it| format!("; about {}", format::duration(it)));
             let steps = format::counted(*steps, "step");
             format!("{steps}: {hits} made, {} to run{}", runs + waits, price.unwrap_or_default())
@@ -34,14 +34,23 @@ pub fn line(event: &Event) -> Option<String> {
             let figures = if figures.is_empty() { figures } else { format!(", {figures}") };
             entry("done", address, &format!("{}, {}{figures}", format::duration(*seconds), format::size(*bytes)))
         }
-        Event::StepFailed { address, error } => entry("FAILED", address, error),
+        Event::StepFailed { address, error, log, metrics } => {
+            let figures = figures(metrics);
+            let figures = if figures.is_empty() { None } else { Some(format!("the last figures are {figures}")) };
+            let log = log.as_ref().map(|it| format!("its log is {}", it.display()));
+            // What belongs to the line above is set in from it.
+            let lines = error.split('\n').map(str::to_owned).chain(figures).chain(log);
+            entry("FAILED", address, &lines.collect::<Vec<_>>().join("\n          "))
+        }
         Event::StepStopped { address } => entry("stop", address, ""),
         Event::StepSkipped { address, after } => entry("skip", address, &format!("{after} failed")),
         Event::Gate { text, passed, figures } => {
             let figures: Vec<String> =
                 figures.iter().map(|(name, value)| format!("{name} = {}", format::figure(*value))).collect();
             let word = if *passed { "holds" } else { "FAILED" };
-            entry(word, &format!("require {text}"), &figures.join(", "))
+            // Only the report of a program may lack a figure.
+            let figures = if figures.is_empty() { "no such figure".to_owned() } else { figures.join(", ") };
+            entry(word, &format!("require {text}"), &figures)
         }
         Event::Note { text } => format!("note: {text}"),
         Event::Finished { status, seconds, .. } => {

@@ -2,29 +2,17 @@
 
 use super::{
     format::{self, Align},
-    value,
+    lineage::Lineage,
+    trace, value,
 };
 use crate::store::{Record, Store};
 
-/// The records that a name stands for: the key or the object of that digest (its first digits are enough), else the
-/// newest record of that address.
-#[must_use]
-pub fn find(store: &Store, name: &str) -> Vec<Record> {
-    let mut records = store.records();
-    let hex = name.len() >= 4 && name.chars().all(|c| c.is_ascii_hexdigit());
-    let named = |record: &Record| hex && (record.key.hex().starts_with(name) || record.output.hex().starts_with(name));
-    if records.iter().any(named) {
-        records.retain(named);
-        return records;
-    }
-    records.into_iter().find(|record| record.address == name).into_iter().collect()
-}
-
 /// All that a record says.
 #[must_use]
-pub fn record(store: &Store, record: &Record) -> String {
+pub fn record(store: &Store, lineage: &Lineage<'_>, record: &Record) -> String {
     let mut text = format!("{} ({})\n", record.address, record.stage);
     let state = if store.holds(record) { "" } else { "  (gone or damaged)" };
+    let rows = lineage.rows(&record.output).map(|rows| ("rows", format::count(rows)));
     let facts = [
         ("key", record.key.hex()),
         ("object", format!("{}{state}", record.output)),
@@ -32,13 +20,15 @@ pub fn record(store: &Store, record: &Record) -> String {
         ("took", format::duration(record.seconds)),
         ("run", record.run.clone()),
     ];
-    let mut rows: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
+    let mut rows: Vec<Vec<String>> =
+        facts.into_iter().chain(rows).map(|(name, value)| vec![format!("  {name}"), value]).collect();
     text.push_str(&format::columns(&rows, &[Align::Left, Align::Left]));
 
     text.push_str("made from\n");
     rows = Vec::new();
     for (name, field) in record.fields.as_object().into_iter().flatten() {
         match field.as_object() {
+            Some(_) if ["files", "inputs"].contains(&name.as_str()) => {}
             Some(members) => {
                 rows.extend(members.iter().map(|(name, field)| vec![format!("  {name}"), value::text(Some(field))]));
             }
@@ -46,6 +36,8 @@ pub fn record(store: &Store, record: &Record) -> String {
             None => rows.push(vec![format!("  {name}"), value::text(Some(field))]),
         }
     }
+    let sources = lineage.sources(record).into_iter();
+    rows.extend(sources.map(|source| vec![format!("  {}", source.name), trace::described(lineage, &source)]));
     text.push_str(&format::columns(&rows, &[Align::Left, Align::Left]));
 
     text.push_str("files\n");

@@ -1,14 +1,11 @@
 //! How the newest run stands, from its log: it may be read while the run goes on.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{BufRead, BufReader},
-};
+use std::collections::BTreeMap;
 
 use super::{
     cost::Costs,
     format::{self, Align},
+    lineage::events,
     lines,
 };
 use crate::{
@@ -62,7 +59,9 @@ impl Standing {
                     self.costs.add(address, *seconds, cost);
                 }
             }
-            Event::StepFailed { address, error } => self.set(address, "FAILED", error.clone()),
+            Event::StepFailed { address, error, .. } => {
+                self.set(address, "FAILED", error.lines().next().unwrap_or_default().to_owned());
+            }
             Event::StepStopped { address } => self.set(address, "stop", String::new()),
             Event::StepSkipped { address, after } => self.set(address, "skip", format!("{after} failed")),
             Event::Finished { status, .. } => self.status = Some(*status),
@@ -80,7 +79,9 @@ impl Standing {
         }
     }
 
-    fn text(&self, id: &str, live: bool) -> String {
+    /// How the run stands, as a headline and a line for each step that was begun.
+    #[must_use]
+    pub fn text(&self, id: &str, live: bool) -> String {
         let how = match (self.status, live) {
             (Some(Status::Done), _) => "is done",
             (Some(Status::Failed), _) => "failed",
@@ -126,9 +127,6 @@ pub fn json(store: &Store) -> Option<serde_json::Value> {
 fn read(store: &Store) -> Option<(String, Standing)> {
     let id = store.runs().pop()?;
     let mut standing = Standing::default();
-    let file = fs::File::open(store.run_file(&id)).ok()?;
-    // A line that a kill cut off, or that another version wrote, is passed over.
-    let events = BufReader::new(file).lines().map_while(Result::ok);
-    events.filter_map(|line| serde_json::from_str(&line).ok()).for_each(|event| standing.add(&event));
+    events(&store.run_file(&id)).for_each(|event| standing.add(&event));
     Some((id, standing))
 }

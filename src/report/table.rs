@@ -34,7 +34,9 @@ const HEADS: [&str; 9] =
     ["", "pass@1", "95 % interval", "mean length", "correct", "wrong", "unparseable", "truncated", "problems"];
 
 fn read(artifact: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(artifact.join("report.json")).ok()?).ok()
+    serde_json::from_slice(&fs::read(artifact.join("report.json")).ok()?)
+        .ok()
+        .filter(|report: &Value| report.get("pass1").is_some())
 }
 
 fn row(label: &str, report: &Value) -> Vec<String> {

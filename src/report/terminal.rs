@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_pipe_gets_plain_lines() {
         let mut events = vec![
-            Event::Plan { steps: 9, hits: 2, runs: 1, waits: 6, seconds: Some(200.0) },
+            Event::Plan { steps: 9, hits: 2, runs: 1, waits: 6, seconds: Some(200.0), recipe: None, sets: Vec::new() },
             hit("tokenizer"),
             hit("train"),
             Event::StepStarted {
@@ -207,6 +207,7 @@ mod tests {
                 stage: "pretrain".into(),
                 key: Digest::of(b""),
                 seconds: Some(185.0),
+                files: BTreeMap::new(),
             },
         ];
         events.extend((1..=40).map(progress));
@@ -220,7 +221,12 @@ mod tests {
                 metrics,
                 cost: None,
             },
-            Event::StepFailed { address: "zero".into(), error: "row 3 holds no answer".into() },
+            Event::StepFailed {
+                address: "zero".into(),
+                error: "row 3 holds no answer".into(),
+                log: Some("logs/a.log".into()),
+                metrics: BTreeMap::from([("loss".into(), 2.5)]),
+            },
             Event::StepSkipped { address: "dev1".into(), after: "zero".into() },
             hit("test"),
             Event::Gate {
@@ -245,6 +251,8 @@ mod tests {
           90 %    base              36 of 40 steps, loss 2.3125
           done    base              3 min 10 s, 2.6 MiB, loss 1.5000
           FAILED  zero              row 3 holds no answer
+                  the last figures are loss 2.5000
+                  its log is logs/a.log
           skip    dev1              zero failed
           made    test
           FAILED  require scores[r1].pass1 >= 0.85  scores[r1].pass1 = 0.7340
@@ -254,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_run_with_nothing_to_do_says_so() {
-        let plan = Event::Plan { steps: 2, hits: 2, runs: 0, waits: 0, seconds: Some(0.0) };
+        let plan =
+            Event::Plan { steps: 2, hits: 2, runs: 0, waits: 0, seconds: Some(0.0), recipe: None, sets: Vec::new() };
         insta::assert_snapshot!(shown(&[plan, hit("a"), hit("b"), finished(Status::Done)]), @r"
         2 steps: 2 made, 0 to run
           made    2 steps           a to b

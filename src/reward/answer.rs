@@ -1,6 +1,10 @@
-//! Finds the answer in a completion and holds it against the one that is known to be right.
+//! Holds the answer in a completion against the one that is known to be right.
 
-use crate::reward::number::Number;
+use crate::reward::{
+    extract::{Candidate, candidates, marked},
+    math::Answer,
+    number::Number,
+};
 
 /// What became of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +15,31 @@ pub enum Verdict {
     Unparseable,
 }
 
-/// The longest answer that is looked at; a longer one is no answer but a text.
-const LONGEST: usize = 1024;
-
 /// Judges a completion by the answer in it.
 #[must_use]
 pub fn judge(completion: &str, right: &str) -> Verdict {
-    extract(completion).map_or(Verdict::Unparseable, |answer| compare(answer, right))
+    grade(completion, right).unwrap_or(Verdict::Unparseable)
+}
+
+/// Judges a completion by the answer in it; nothing where the right answer itself cannot be read.
+#[must_use]
+pub fn grade(completion: &str, right: &str) -> Option<Verdict> {
+    // Nearly all right answers are numbers and nearly all answers are marked: these are read at once, without building
+    // an expression. Decimals that differ may still be one rounded.
+    if let Some(number) = Number::parse(right)
+        && let Some(text) = marked(completion)
+        && let Some(answer) = Number::parse(text)
+    {
+        if answer.equals(number) {
+            return Some(Verdict::Correct);
+        }
+        if !text.contains('.') && !right.contains('.') {
+            return Some(Verdict::Wrong);
+        }
+    }
+    let right = Read::right(right)?;
+    let Some(answer) = Read::first(completion, right.is_mathematics()) else { return Some(Verdict::Unparseable) };
+    Some(if right.is_given_by(&answer) { Verdict::Correct } else { Verdict::Wrong })
 }
 
 /// Whether a completion gives the right answer.
@@ -26,57 +48,42 @@ pub fn is_correct(completion: &str, right: &str) -> bool {
     judge(completion, right) == Verdict::Correct
 }
 
-/// Judges an answer that was found.
+/// Whether a right answer can be read, so that others can be held against it.
 #[must_use]
-pub fn compare(answer: &str, right: &str) -> Verdict {
-    let correct = match (Number::parse(right), Number::parse(answer)) {
-        (Some(right), Some(answer)) => answer.equals(right),
-        (Some(_), None) => return Verdict::Unparseable,
-        (None, _) => words(answer) == words(right),
-    };
-    if correct { Verdict::Correct } else { Verdict::Wrong }
+pub fn is_gradable(right: &str) -> bool {
+    Number::parse(right).is_some() || Read::right(right).is_some()
 }
 
-/// The answer of a completion: that in the last pair of answer tags; where no such tag was opened, what the last
-/// `\boxed{}` holds; and without that, what follows the last `####` in its line.
-#[must_use]
-pub fn extract(completion: &str) -> Option<&str> {
-    let answer = if completion.contains("<answer>") {
-        let (before, _) = completion.rsplit_once("</answer>")?;
-        let (_, inside) = before.rsplit_once("<answer>")?;
-        boxed(inside).unwrap_or(inside)
-    } else if completion.contains("\\boxed{") {
-        boxed(completion)?
-    } else {
-        let (_, after) = completion.rsplit_once("####")?;
-        after.lines().next()?
-    };
-    let answer = answer.trim();
-    if answer.is_empty() || answer.len() > LONGEST { None } else { Some(answer) }
+/// An answer in all the ways that it can be read.
+struct Read {
+    number: Option<Number>,
+    answer: Option<Answer>,
 }
 
-/// What the last `\boxed{}` holds, if its braces close.
-fn boxed(text: &str) -> Option<&str> {
-    let (_, after) = text.rsplit_once("\\boxed{")?;
-    let mut depth = 1;
-    for (at, character) in after.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return after.get(..at);
-        }
+impl Read {
+    fn new(candidate: &Candidate) -> Option<Self> {
+        let number = Number::parse(&candidate.text);
+        let answer = Answer::parse(&candidate.text, candidate.plain);
+        if number.is_none() && answer.is_none() { None } else { Some(Self { number, answer }) }
     }
-    None
-}
 
-/// A text that is no number, as its words: spaces and the dress of LaTeX text do not count.
-fn words(text: &str) -> String {
-    let text = text.trim_matches('$').replace("\\text{", "{");
-    let text = text.trim().strip_prefix('{').and_then(|it| it.strip_suffix('}')).unwrap_or(&text);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    fn right(text: &str) -> Option<Self> {
+        Self::first(text, true).or_else(|| Self::first(text, false))
+    }
+
+    /// The first of a text's candidates that can be read; where mathematics is asked for, words do not count.
+    fn first(text: &str, mathematics: bool) -> Option<Self> {
+        candidates(text).iter().filter_map(Self::new).find(|it| !mathematics || it.is_mathematics())
+    }
+
+    fn is_mathematics(&self) -> bool {
+        self.number.is_some() || self.answer.as_ref().is_some_and(Answer::is_mathematics)
+    }
+
+    fn is_given_by(&self, answer: &Self) -> bool {
+        let numbers = self.number.zip(answer.number).is_some_and(|(right, answer)| answer.equals(right));
+        numbers || self.answer.as_ref().zip(answer.answer.as_ref()).is_some_and(|(right, it)| right.is_given_by(it))
+    }
 }
 
 #[cfg(test)]
@@ -84,30 +91,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answer_tags_come_before_boxes_and_boxes_before_hashes() {
-        let cases = [
-            ("<answer>1</answer> then <answer> 2 </answer>", Some("2")),
-            ("\\boxed{3} <answer>4</answer> #### 5", Some("4")),
-            ("<answer>so \\boxed{\\frac{1}{2}}</answer>", Some("\\frac{1}{2}")),
-            ("\\boxed{1} and \\boxed{6} #### 7", Some("6")),
-            ("9*2=18\n#### 18\n", Some("18")),
-            ("\\boxed{8} <answer>9", None),
-            ("\\boxed{1} \\boxed{2", None),
-            ("<answer></answer>", None),
-            ("72", None),
-        ];
-        for (completion, expected) in cases {
-            assert_eq!(extract(completion), expected, "{completion}");
-        }
-    }
-
-    #[test]
     fn verdicts() {
         assert_eq!(judge("<answer>14.0</answer>", "14"), Verdict::Correct);
         assert_eq!(judge("<answer>15</answer>", "14"), Verdict::Wrong);
         assert_eq!(judge("<answer>fourteen</answer>", "14"), Verdict::Unparseable);
-        assert_eq!(judge("14", "14"), Verdict::Unparseable);
+        assert_eq!(judge("14", "14"), Verdict::Correct);
+        assert_eq!(judge("<think>14", "14"), Verdict::Unparseable);
+        assert_eq!(judge("<think>14</think>", "14"), Verdict::Unparseable);
         assert_eq!(judge("\\boxed{\\text{Evelyn}}", "$\\text{Evelyn}$"), Verdict::Correct);
         assert_eq!(judge("<answer>B</answer>", "A"), Verdict::Wrong);
+        assert_eq!(grade("<answer>B</answer>", "???"), None);
     }
 }

@@ -5,32 +5,20 @@
 use serde_json::Value;
 
 use crate::{
-    base::units::{Amount, Unit},
     data::rows::Sample,
-    reward::{RewardError, score::Function},
+    reward::{
+        RewardError, arguments,
+        score::{Function, Needs},
+    },
 };
 
-pub const FUNCTION: Function = Function { name: "brevity", check, score };
+pub const FUNCTION: Function = Function::each("brevity", check, score).needing(Needs::Tokens);
 
 fn check(name: &str, arguments: &[Value]) -> Result<(), RewardError> {
-    let expected = "one argument, a positive number of tokens";
-    let found = |text: String| RewardError::mismatch(name, expected, text);
-    match arguments {
-        [_] => match limit(arguments) {
-            Some(_) => Ok(()),
-            None => Err(found(arguments.iter().map(Value::to_string).collect())),
-        },
-        other => Err(found(format!("{} arguments", other.len()))),
-    }
+    let met = arguments.len() == 1 && arguments::tokens(arguments, 0).is_some();
+    arguments::expect(name, "one argument, a positive number of tokens", met, arguments)
 }
 
-fn score(sample: &Sample, arguments: &[Value]) -> f64 {
-    limit(arguments).map_or(0.0, |limit| (1.0 - sample.tokens as f64 / limit).max(0.0))
-}
-
-fn limit(arguments: &[Value]) -> Option<f64> {
-    let argument = arguments.first()?;
-    let amount: Option<Amount> = serde_json::from_value(argument.clone()).ok();
-    let tokens = amount.filter(|it| it.unit == Unit::Tokens).map(|it| it.value).or_else(|| argument.as_f64())?;
-    if tokens > 0.0 { Some(tokens) } else { None }
+fn score(sample: &Sample, arguments: &[Value]) -> Option<f64> {
+    arguments::tokens(arguments, 0).map(|limit| (1.0 - sample.tokens as f64 / limit).max(0.0))
 }

@@ -2,10 +2,11 @@
 
 use crate::{
     data::rows::Sample,
-    reward::score::{Function, without_arguments},
+    reward::score::{Function, Needs, without_arguments},
 };
 
-pub const FUNCTION: Function = Function { name: "format", check: without_arguments, score: |sample, _| score(sample) };
+pub const FUNCTION: Function =
+    Function::each("format", without_arguments, |sample, _| Some(score(sample))).needing(Needs::Completion);
 
 fn score(sample: &Sample) -> f64 {
     if parts(&sample.text()).is_some() { 1.0 } else { 0.0 }

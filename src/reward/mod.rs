@@ -2,12 +2,25 @@
 
 pub mod accuracy;
 pub mod answer;
+pub mod arguments;
 pub mod brevity;
+pub mod code;
+pub mod cosine;
+pub mod extract;
 pub mod format;
+pub mod language;
+pub mod length;
+pub mod math;
 pub mod number;
+pub mod overlong;
+pub mod passes;
+pub mod program;
 pub mod readable;
+pub mod repetition;
 pub mod row;
+pub mod sandbox;
 pub mod score;
+pub mod tag_count;
 
 use crate::base::suggest::did_you_mean;
 
@@ -18,6 +31,8 @@ pub enum RewardError {
     Unknown { what: &'static str, name: String, known: String, hint: String },
     #[error("`{name}`: expected {expected}, found {found}")]
     Mismatch { name: String, expected: String, found: String },
+    #[error("`{name}`: {problem}")]
+    Failed { name: String, problem: String },
 }
 
 impl RewardError {

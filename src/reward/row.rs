@@ -10,6 +10,7 @@ use crate::{
         RewardError,
         answer::{Verdict, is_correct, judge},
         format::parts,
+        language::one_language,
         readable::readable,
     },
 };
@@ -27,6 +28,7 @@ const FIELDS: &[(&str, Field)] = &[
     ("formatted", Field::Flag(|it| parts(&it.text()).is_some())),
     ("finished", Field::Flag(|it| it.finish == Finish::Stop)),
     ("readable", Field::Flag(|it| readable(&it.text()))),
+    ("one_language", Field::Flag(|it| one_language(&it.text()))),
     ("length", Field::Count(Unit::Tokens, |it| it.tokens)),
     ("question", Field::Text(|it| &it.question)),
     ("answer", Field::Text(|it| &it.answer)),

@@ -52,6 +52,8 @@ pub(super) struct Dispatcher<'a> {
     lost: BTreeSet<Digest>,
     /// Steps that were made in this run.
     fresh: BTreeSet<usize>,
+    /// The last figures of each running step.
+    figures: BTreeMap<StepId, BTreeMap<String, f64>>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -77,6 +79,7 @@ impl<'a> Dispatcher<'a> {
             sound: Arc::default(),
             lost: BTreeSet::new(),
             fresh: BTreeSet::new(),
+            figures: BTreeMap::new(),
         }
     }
 
@@ -210,7 +213,9 @@ impl<'a> Dispatcher<'a> {
                 stage: job.stage.name.to_owned(),
                 key: job.key,
                 seconds: self.seconds.get(id.0).copied().flatten(),
+                files: job.files.clone(),
             })?;
+            self.figures.remove(&id);
             self.board.start(id);
             let sender = sender.clone();
             tokio::task::spawn_blocking(move || {
@@ -283,7 +288,13 @@ impl<'a> Dispatcher<'a> {
         match message {
             Message::Waits(process) => journal.tell(Event::StepWaits { address, process })?,
             Message::Resumed(done) => journal.tell(Event::StepResumed { address, done })?,
-            Message::Progress(progress) => journal.tell(progressed(address, progress))?,
+            Message::Progress(progress) => {
+                let event = progressed(address, progress);
+                if let Event::Progress { metrics, .. } = &event {
+                    self.figures.entry(id).or_default().extend(metrics.clone());
+                }
+                journal.tell(event)?;
+            }
             Message::Ended(Ok(Made::Here(record))) => {
                 journal.tell(Event::StepFinished {
                     address,
@@ -320,7 +331,9 @@ impl<'a> Dispatcher<'a> {
 
     fn fail(&mut self, id: StepId, error: String, journal: &mut Journal) -> Result<(), RunError> {
         let after = self.address(id);
-        journal.tell(Event::StepFailed { address: after.clone(), error })?;
+        let log = self.fields(id).map(|fields| self.store.log_file(&fields.key())).filter(|log| log.is_file());
+        let metrics = self.figures.remove(&id).unwrap_or_default();
+        journal.tell(Event::StepFailed { address: after.clone(), error, log, metrics })?;
         for skipped in self.board.fail(id) {
             self.runnable.remove(&skipped);
             journal.tell(Event::StepSkipped { address: self.address(skipped), after: after.clone() })?;

@@ -18,6 +18,12 @@ pub enum Event {
         waits: usize,
         /// What all steps together took before; None where one was never run.
         seconds: Option<f64>,
+        /// The recipe's file, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recipe: Option<PathBuf>,
+        /// What was set beside the recipe, each `name=value`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sets: Vec<String>,
     },
     /// The step is made already, by an earlier run or by another process.
     StepHit {
@@ -36,6 +42,9 @@ pub enum Event {
         key: Digest,
         /// What it took before.
         seconds: Option<f64>,
+        /// The files that it reads from outside the store, by argument.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        files: BTreeMap<String, PathBuf>,
     },
     /// The step goes on from a state that was kept when it was stopped, or from the end of a shorter run.
     StepResumed {
@@ -61,7 +70,14 @@ pub enum Event {
     },
     StepFailed {
         address: String,
+        /// In one line, or in several with the end of what a program said.
         error: String,
+        /// What the step said at length.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<PathBuf>,
+        /// The last figures that the step told.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        metrics: BTreeMap<String, f64>,
     },
     /// The step was begun and not ended: the run is to stop, or an input must be made again.
     StepStopped {

@@ -10,11 +10,11 @@ use super::RunError;
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
-        digest::Digest,
+        digest::{Digest, FieldHasher},
     },
     plan::Plan,
     schedule::{FileDigests, Schedule, State},
-    stages::Stage,
+    stages::{Stage, models_of_merge},
     store::{Folder, Indexed, StoreError, digest_file},
 };
 
@@ -42,7 +42,7 @@ pub fn digest_inputs_with(plan: &Plan, history: &Indexed) -> Result<FileDigests,
 
 fn digest_with(
     plan: &Plan,
-    digest: &mut dyn FnMut(&Path, &Metadata) -> Result<Digest, StoreError>,
+    read: &mut dyn FnMut(&Path, &Metadata) -> Result<Digest, StoreError>,
 ) -> Result<FileDigests, RunError> {
     let mut found = BTreeMap::new();
     let mut complaints = Diagnostics::default();
@@ -67,11 +67,18 @@ fn digest_with(
     for (step, argument, path) in named() {
         let Some(metadata) = found.remove(path) else { continue };
         let digested = if metadata.is_dir() {
-            Folder::read_with(path, digest).map(|folder| folder.digest())
+            Folder::read_with(path, read).map(|folder| folder.digest())
         } else {
-            digest(path, &metadata)
+            read(path, &metadata)
         };
         match digested {
+            Ok(digest) if step.stage == "merge.from" => match digest_models(path, digest, read) {
+                Ok(digest) => _ = digests.insert(path.clone(), digest),
+                Err(message) => {
+                    let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);
+                    complaints.push(Diagnostic::error(span, message));
+                }
+            },
             Ok(digest) => {
                 digests.insert(path.clone(), digest);
             }
@@ -82,6 +89,21 @@ fn digest_with(
         }
     }
     if complaints.is_empty() { Ok(digests) } else { Err(RunError::Inputs(complaints)) }
+}
+
+/// The digest of a file of mergekit's with the models that it names: another model under the same name is another merge.
+fn digest_models(
+    file: &Path,
+    digest: Digest,
+    read: &mut dyn FnMut(&Path, &Metadata) -> Result<Digest, StoreError>,
+) -> Result<Digest, String> {
+    let mut hasher = FieldHasher::new();
+    hasher.field("config", digest.hex().as_bytes());
+    for folder in models_of_merge(file).map_err(|error| error.to_string())? {
+        let model = Folder::read_with(&folder, read).map_err(|error| format!("cannot read {error}"))?;
+        hasher.field("model", model.digest().hex().as_bytes());
+    }
+    Ok(hasher.finish())
 }
 
 /// Lets each stage that would run look at the files it reads, before anything is written.

@@ -22,6 +22,7 @@ use std::{
     cell::OnceCell,
     collections::BTreeMap,
     num::NonZeroUsize,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -61,6 +62,9 @@ pub struct Options {
     pub checkpoint_every: Option<Duration>,
     /// How many problems a sampling step hands to the sampler at once.
     pub batch: NonZeroUsize,
+    /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
+    pub recipe: Option<PathBuf>,
+    pub sets: Vec<String>,
 }
 
 impl Default for Options {
@@ -71,6 +75,8 @@ impl Default for Options {
             interrupts: Interrupts::Heed,
             checkpoint_every: Some(CHECKPOINT_EVERY),
             batch: BATCH,
+            recipe: None,
+            sets: Vec::new(),
         }
     }
 }
@@ -188,6 +194,8 @@ pub fn run_within(
         runs: schedule.count(State::Run),
         waits: schedule.count(State::Waits),
         seconds: (unknown == 0).then_some(seconds),
+        recipe: options.recipe.clone(),
+        sets: options.sets.clone(),
     })?;
     let mut dispatcher = Dispatcher::new(plan, store, &code, &files, options);
     dispatcher.take_hits(schedule, &mut journal)?;

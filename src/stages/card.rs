@@ -20,14 +20,11 @@ pub fn finish(context: &Context, tokenizer: &Path) -> Result<(), StageError> {
         }
     }
     let config = Config::read(&context.out)?;
-    let architecture = match config {
-        Config::DeepseekV3(_) => "DeepSeek-V3",
-        Config::Llama(_) => "Llama",
-    };
     // What made the model is in its record. Were it here as well, models of equal weights would differ.
     let card = format!(
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- regimen\n---\n\n\
-         # A {architecture} model made by Regimen\n\n{} parameters, vocabulary of {}.\n",
+         # A {} model made by Regimen\n\n{} parameters, vocabulary of {}.\n",
+        config.family(),
         config.parameters(),
         config.vocab_size(),
     );

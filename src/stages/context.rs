@@ -12,6 +12,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::base::digest::Digest;
 use crate::stages::checkpoint::Checkpoints;
 
 /// All that one step sees of the world.
@@ -76,6 +77,29 @@ impl Context {
         file.ok_or_else(|| StageError::Arguments(format!("the file `{argument}` is missing")))
     }
 
+    /// A folder beside the one to fill, for what the step needs while it runs. It goes with the step.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.out.with_file_name("work")
+    }
+
+    /// The file for what a step has to say at length. It outlives the step: `logs/KEY.log` in the store.
+    ///
+    /// The folder to fill is `scratch/KEY-PROCESS/out` there.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        let own = self.out.parent().unwrap_or(Path::new(""));
+        let name = own.file_name().and_then(|it| it.to_str()).and_then(|it| it.split('-').next()).unwrap_or("step");
+        let store = own.parent().and_then(Path::parent).unwrap_or(own);
+        store.join("logs").join(format!("{name}.log"))
+    }
+
+    /// The name of the content of a port's one artifact: its folder in the store is named so.
+    #[must_use]
+    pub fn input_digest(&self, port: &str) -> Option<Digest> {
+        self.optional_input(port)?.file_name()?.to_str()?.parse().ok()
+    }
+
     pub fn progress(&self, progress: Progress) {
         (self.progress)(progress);
     }
@@ -99,8 +123,19 @@ pub enum StageError {
     Reward(#[from] crate::reward::RewardError),
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
+    #[error("{0}")]
+    Merge(crate::merge::MergeError),
     #[error("{path}: {error}")]
     File { path: PathBuf, error: std::io::Error },
     #[error("interrupted")]
     Cancelled,
+}
+
+impl From<crate::merge::MergeError> for StageError {
+    fn from(error: crate::merge::MergeError) -> Self {
+        match error {
+            crate::merge::MergeError::Cancelled => Self::Cancelled,
+            other => Self::Merge(other),
+        }
+    }
 }

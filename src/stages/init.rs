@@ -36,6 +36,9 @@ struct Arguments {
     top_groups: u64,
     routed_scale: f64,
     kv_heads: Option<u64>,
+    head_dim: Option<u64>,
+    tied: bool,
+    mtp: u64,
     max_length: Amount,
     std: f64,
     seed: u64,
@@ -71,11 +74,13 @@ fn config_json(arguments: &Arguments, vocabulary: usize, (bos, eos): (Option<u32
         "rope_theta": 10000.0,
         "hidden_act": "silu",
         "attention_bias": false,
-        "tie_word_embeddings": false,
+        "tie_word_embeddings": arguments.tied,
         "initializer_range": arguments.std,
         "bos_token_id": bos,
         "eos_token_id": eos,
     });
+    let kv_heads = arguments.kv_heads.unwrap_or(arguments.heads);
+    let head_dim = arguments.head_dim.unwrap_or(arguments.hidden / arguments.heads.max(1));
     let specific = match arguments.architecture.as_str() {
         "deepseek_v3" => json!({
             "architectures": ["DeepseekV3ForCausalLM"],
@@ -98,17 +103,37 @@ fn config_json(arguments: &Arguments, vocabulary: usize, (bos, eos): (Option<u32
             "qk_nope_head_dim": arguments.nope_dim,
             "qk_rope_head_dim": arguments.rope_dim,
             "v_head_dim": arguments.value_dim,
-            "num_nextn_predict_layers": 0,
+            "num_nextn_predict_layers": arguments.mtp,
         }),
         "llama" => json!({
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",
-            "num_key_value_heads": arguments.kv_heads.unwrap_or(arguments.heads),
-            "head_dim": arguments.hidden / arguments.heads.max(1),
+            "num_key_value_heads": kv_heads,
+            "head_dim": head_dim,
+        }),
+        "qwen2" => json!({
+            "architectures": ["Qwen2ForCausalLM"],
+            "model_type": "qwen2",
+            "num_key_value_heads": kv_heads,
+            "head_dim": head_dim,
+            // The biases of queries, keys and values belong to the architecture.
+            "attention_bias": true,
+        }),
+        "qwen3_moe" => json!({
+            "architectures": ["Qwen3MoeForCausalLM"],
+            "model_type": "qwen3_moe",
+            "num_key_value_heads": kv_heads,
+            "head_dim": head_dim,
+            "num_experts": arguments.experts,
+            "num_experts_per_tok": arguments.experts_per_token,
+            "moe_intermediate_size": arguments.expert_intermediate,
+            "mlp_only_layers": (0..arguments.dense_layers.min(arguments.layers)).collect::<Vec<_>>(),
+            "decoder_sparse_step": 1,
+            "norm_topk_prob": true,
         }),
         other => {
             return Err(StageError::Arguments(format!(
-                "expected an architecture `deepseek_v3` or `llama`, found `{other}`"
+                "expected an architecture `deepseek_v3`, `llama`, `qwen2` or `qwen3_moe`, found `{other}`"
             )));
         }
     };

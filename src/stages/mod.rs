@@ -2,6 +2,7 @@
 
 mod card;
 pub mod checkpoint;
+mod command;
 pub mod context;
 mod conversation;
 mod dataset;
@@ -14,7 +15,7 @@ mod init;
 mod likelihood;
 mod load;
 mod load_tokenizer;
-mod merge_linear;
+mod merge;
 mod mix;
 mod part;
 mod pretrain;
@@ -35,6 +36,7 @@ use serde_json::Value;
 
 pub use checkpoint::Checkpoints;
 pub use context::{Context, Progress, StageError};
+pub use merge::models_of as models_of_merge;
 
 /// A built-in stage: its name in the language, its version, and its code.
 pub struct Stage {
@@ -57,6 +59,7 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    command::STAGE,
     dataset::STAGE,
     documents::STAGE,
     eval::STAGE,
@@ -65,7 +68,28 @@ pub const REGISTRY: &[Stage] = &[
     init::STAGE,
     load::STAGE,
     load_tokenizer::STAGE,
-    merge_linear::STAGE,
+    merge::ARCEE_FUSION,
+    merge::BREADCRUMBS,
+    merge::BREADCRUMBS_TIES,
+    merge::DARE_LINEAR,
+    merge::DARE_TIES,
+    merge::DELLA,
+    merge::DELLA_LINEAR,
+    merge::EMA,
+    merge::FROM,
+    merge::KARCHER,
+    merge::LINEAR,
+    merge::MODEL_STOCK,
+    merge::MULTISLERP,
+    merge::NEARSWAP,
+    merge::NUSLERP,
+    merge::PASSTHROUGH,
+    merge::RAM,
+    merge::RAMPLUS_TL,
+    merge::SCE,
+    merge::SLERP,
+    merge::TASK_ARITHMETIC,
+    merge::TIES,
     mix::STAGE,
     pretrain::STAGE,
     problems::STAGE,

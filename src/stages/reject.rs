@@ -16,7 +16,7 @@ use crate::{
     stages::{
         Context, Progress, Stage, StageError,
         checkpoint::Course,
-        rollout::{Draw, Respondent, numbered},
+        rollout::{Draw, Origin, Respondent, numbered},
     },
 };
 
@@ -68,6 +68,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         seed: arguments.seed,
         first_row: 0,
     };
+    let origin = Origin { model: context.input_digest("model"), seed: arguments.seed };
     let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
     for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
         if course.known.kept >= wanted {
@@ -81,7 +82,7 @@ fn run(context: &Context) -> Result<(), StageError> {
             }
             let mut taken = 0;
             for answer in answers {
-                let sample = answer.sample(problem, tokenizer.prompt(&problem.question)?);
+                let sample = answer.traced(problem, tokenizer.prompt(&problem.question)?, origin)?;
                 course.known.seen += 1;
                 if let Some(reason) = row::refuse(&arguments.keep, &sample)? {
                     course.known.refuse(&reason);

@@ -1,13 +1,20 @@
 //! Answers of a model to problems: the sampling that `sample`, `reject`, `eval` and `grpo` share.
 
+use std::collections::BTreeMap;
+
 use rayon::ThreadPool;
 
 use crate::{
+    base::{
+        digest::Digest,
+        reward::{Reward, Term},
+    },
     data::{
-        rows::{Finish, Problem, Sample},
+        rows::{Finish, Lineage, Problem, Sample},
         tokenizer::Tokenizer,
     },
     model::{Completion, Prompt, Sampler, Sampling, Transformer},
+    reward::score::Scorer,
     stages::StageError,
 };
 
@@ -35,6 +42,17 @@ pub fn numbered(problems: &[Problem], from: u64) -> Vec<Numbered<'_>> {
     (0..).zip(problems).skip(from as usize).collect()
 }
 
+/// What all answers of one step have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The content of the model.
+    pub model: Option<Digest>,
+    pub seed: u64,
+}
+
+/// The scoring functions whose values stand beside a sample. The list is fixed, as every row holds them.
+const RECORDED: [&str; 2] = ["accuracy", "format"];
+
 /// One answer, as tokens and as text.
 pub struct Answer {
     pub prompt: Vec<u32>,
@@ -58,7 +76,27 @@ impl Answer {
             tokens: self.completion.ids.len(),
             finish: self.finish(),
             completion: self.text.clone(),
+            lineage: Lineage::default(),
         }
+    }
+
+    /// The answer as a row that tells where it comes from.
+    pub fn traced(&self, problem: &Problem, prompt: String, origin: Origin) -> Result<Sample, StageError> {
+        let mut sample = self.sample(problem, prompt);
+        let mut rewards = BTreeMap::new();
+        for name in RECORDED {
+            let term = Term { weight: 1.0, name: name.to_owned(), arguments: Vec::new() };
+            let score = Scorer::new(&Reward { terms: vec![term] })?.score(&sample)?;
+            rewards.insert(name.to_owned(), score.total);
+        }
+        sample.lineage = Lineage {
+            model: origin.model.map(|it| it.hex()),
+            prompt_digest: Some(Digest::of(sample.prompt.as_bytes())),
+            seed: Some(origin.seed),
+            draw: Some(self.completion.row),
+            rewards,
+        };
+        Ok(sample)
     }
 }
 
@@ -111,5 +149,37 @@ impl<'a> Respondent<'a> {
             Ok(Answer { prompt, text: self.tokenizer.completion(&completion.ids)?, completion })
         };
         completions.into_iter().enumerate().map(answer).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_tells_where_it_comes_from_and_old_rows_still_read() {
+        let answer = Answer {
+            prompt: vec![1, 2],
+            completion: Completion { row: 9, ids: vec![3, 4, 5], log_probs: vec![0.0; 3], stopped: true },
+            text: "<think>1 + 1 = 2</think><answer>2</answer>".to_owned(),
+        };
+        let problem = Problem { question: "What is 1 + 1?".to_owned(), answer: "2".to_owned(), solution: None };
+        let origin = Origin { model: Some(Digest::of(b"model")), seed: 7 };
+        let sample = answer.traced(&problem, "User: 1 + 1?".to_owned(), origin).unwrap();
+        let text = serde_json::to_string(&sample).unwrap();
+        let expected = format!(
+            "{{\"question\":\"What is 1 + 1?\",\"answer\":\"2\",\"prompt\":\"User: 1 + 1?\",\
+             \"completion\":\"<think>1 + 1 = 2</think><answer>2</answer>\",\"tokens\":3,\"finish\":\"stop\",\
+             \"model\":\"{}\",\"prompt_digest\":\"{}\",\"seed\":7,\"draw\":9,\
+             \"rewards\":{{\"accuracy\":1.0,\"format\":1.0}}}}",
+            Digest::of(b"model"),
+            Digest::of(b"User: 1 + 1?"),
+        );
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), sample);
+        let bare = answer.sample(&problem, "User: 1 + 1?".to_owned());
+        let text = serde_json::to_string(&bare).unwrap();
+        assert!(text.ends_with("\"tokens\":3,\"finish\":\"stop\"}"), "{text}");
+        assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), bare);
     }
 }

@@ -15,11 +15,11 @@ use crate::{
     stages::{
         Context, Progress, Stage, StageError,
         checkpoint::Course,
-        rollout::{Draw, Respondent, numbered},
+        rollout::{Draw, Origin, Respondent, numbered},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "sample", version: 1, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "sample", version: 2, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,12 +54,13 @@ fn run(context: &Context) -> Result<(), StageError> {
         seed: arguments.seed,
         first_row: 0,
     };
+    let origin = Origin { model: context.input_digest("model"), seed: arguments.seed };
     let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
     for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
         let answers = respondent.answer(&context.pool, chunk, draw)?;
         for ((_, problem), answers) in chunk.iter().zip(answers.chunks(arguments.n.max(1))) {
             for answer in answers {
-                course.push(&answer.sample(problem, tokenizer.prompt(&problem.question)?))?;
+                course.push(&answer.traced(problem, tokenizer.prompt(&problem.question)?, origin)?)?;
                 course.known.rows += 1;
             }
         }

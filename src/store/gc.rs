@@ -36,6 +36,14 @@ pub enum Kind {
     Object,
 }
 
+impl Kind {
+    /// Whether somebody who works with the store just now may rely on it: the states of a step that is done as well, as
+    /// a longer run may be taking them over.
+    fn may_be_needed(self) -> bool {
+        !matches!(self, Self::Scratch | Self::Damaged)
+    }
+}
+
 /// One thing that can go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
@@ -73,7 +81,7 @@ impl Garbage {
 
     /// Leaves out what may only go while nobody works with the store, and gives it.
     pub fn spare(&mut self) -> Vec<Item> {
-        let (spared, going): (Vec<Item>, _) = self.items.drain(..).partition(|item| item.kind >= Kind::Abandoned);
+        let (spared, going): (Vec<Item>, _) = self.items.drain(..).partition(|item| item.kind.may_be_needed());
         self.items = going;
         let objects = spared.iter().filter(|item| item.kind == Kind::Object);
         self.kept += objects.clone().count();
@@ -125,13 +133,13 @@ impl Store {
     }
 
     /// Removes things, one after the other, and leaves those that could go in the list. Records stay: they say what there
-    /// was, and what it cost. Without the right to remove objects, those and what steps might go on from stay.
+    /// was, and what it cost. Without the right to remove objects, those and the states of steps stay.
     ///
     /// # Errors
     /// Where something cannot be removed; what went before is gone, and the store is sound.
     pub fn remove(&self, garbage: &mut Garbage, alone: Option<&Hold>) -> Result<(), StoreError> {
         let mut gone = Vec::new();
-        for item in garbage.items.drain(..).filter(|item| alone.is_some() || item.kind < Kind::Abandoned) {
+        for item in garbage.items.drain(..).filter(|item| alone.is_some() || !item.kind.may_be_needed()) {
             let removed = match (item.kind, item.key) {
                 (Kind::Scratch, _) => claim::sweep_one(self, &item.path)?,
                 // Whoever writes states for a step holds its lock.

@@ -2,8 +2,9 @@
 //!
 //! Truth is `objects/<aa>/<digest>/` (artifacts) and `records/<key>.json` (which step made which). Both are written in
 //! `scratch/`, synced, and renamed into place, so each is there whole or not at all. A step is done when its record is.
-//! `index/` and `records.snapshot` are derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own half-way states.
-//! `damaged/` holds what was found changed and was moved out of the way. All writing goes through [`disk`].
+//! `index/` and `records.snapshot` are derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own
+//! half-way states, and `logs/<key>.log` what it had to say. `damaged/` holds what was found changed and was moved out
+//! of the way. All writing goes through [`disk`].
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
 mod checkpoint;
@@ -77,6 +78,12 @@ impl Store {
     #[must_use]
     pub fn checkpoints(&self, key: &Digest) -> PathBuf {
         self.root.join("checkpoints").join(key.hex())
+    }
+
+    /// What the step of that key had to say at length when it last ran; not every step has.
+    #[must_use]
+    pub fn log_file(&self, key: &Digest) -> PathBuf {
+        self.root.join("logs").join(format!("{key}.log"))
     }
 
     fn record_file(&self, key: &Digest) -> PathBuf {

@@ -152,6 +152,11 @@ pub enum ExprKind {
         callee: Box<Expr>,
         arguments: Vec<Argument>,
     },
+    /// `command("..", base) -> Model`: a call that says what it makes.
+    Typed {
+        call: Box<Expr>,
+        ty: Type,
+    },
     /// `scores.pass1`
     Field {
         of: Box<Expr>,

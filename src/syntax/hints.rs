@@ -158,7 +158,7 @@ fn part(place: &Place<'_>) -> Option<String> {
         "the value stands in braces: `{ value }`"
     } else if place.expects(Rule::clause) || is_clause(place) {
         "a fan-out is written `for x in values { .. }`"
-    } else if place.expects(Rule::arrow) {
+    } else if place.expects(Rule::arrow) && !place.follows_value() {
         "the type of the result follows the parameters: `-> Model`"
     } else if is_default(place) {
         "a default follows `=`"

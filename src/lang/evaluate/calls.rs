@@ -2,6 +2,7 @@
 
 use super::{
     Evaluator,
+    command::COMMAND,
     scope::{FrameId, Scope},
 };
 use crate::{
@@ -32,12 +33,16 @@ impl<'a> Evaluator<'a> {
             return self.mistake(Diagnostic::error(callee.span, "expected the name of a stage").hint(hint));
         };
         let stages = self.stages;
+        if path == COMMAND {
+            return self.command(expr, callee.span, arguments, None, scope);
+        }
         if let Some(stage) = stages.get(&path) {
             let written = self.bind(stage, callee.span, arguments, scope);
             return self.apply(stage, written, expr.span, scope);
         }
         match path.as_str() {
             "cosine" | "linear" => self.curve(&path, callee.span, arguments, scope),
+            "path" => self.file(callee.span, arguments, scope),
             "refresh" => self.refresh(callee.span, arguments, scope),
             _ => {
                 self.look_at(arguments, scope);
@@ -94,7 +99,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The value of one argument: as written or set, or else the default.
-    fn argument(
+    pub(super) fn argument(
         &mut self,
         stage: &'a Signature<'a>,
         parameter: &Parameter<'a>,
@@ -125,13 +130,13 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Evaluates arguments that go nowhere, for the mistakes in them.
-    fn look_at(&mut self, arguments: &'a [Argument], scope: &Scope) {
+    pub(super) fn look_at(&mut self, arguments: &'a [Argument], scope: &Scope) {
         self.dry(|me| arguments.iter().for_each(|it| drop(me.eval(&it.value, scope))));
     }
 }
 
 /// `sft`, or `merge.linear`.
-fn path(callee: &Expr) -> Option<String> {
+pub(super) fn path(callee: &Expr) -> Option<String> {
     match &callee.kind {
         ExprKind::Name(name) => Some(name.clone()),
         ExprKind::Field { of, name } => Some(format!("{}.{}", path(of)?, name.text)),

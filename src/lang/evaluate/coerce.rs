@@ -120,15 +120,17 @@ impl<'a> Evaluator<'a> {
             ),
             (Type::Float, Value::Int(value)) => Value::Float(value as f64),
             (Type::Amount(units), Value::Amount(amount)) if units.contains(&amount.unit) => self.counted(amount, span),
-            (ty @ (Type::Model | Type::Tokenizer | Type::Dataset(_)), Value::Text(path)) => {
+            (ty @ (Type::Model | Type::Tokenizer | Type::Dataset(_)), Value::Text(path) | Value::Path(path)) => {
                 self.load(ty, path, span, scope)
             }
             (ty, Value::Artifact(artifact)) if ty.accepts(&artifact.ty) => Value::Artifact(artifact),
-            (Type::Path, Value::Text(path)) => Value::Text(self.overrides.resolve(path, span)),
+            (Type::Path, Value::Text(path)) => Value::Path(self.overrides.resolve(path, span)),
+            (Type::Text, Value::Path(path)) => Value::Text(path),
             (Type::Bool, value @ Value::Bool(_))
             | (Type::Int, value @ Value::Int(_))
             | (Type::Float, value @ Value::Float(_))
             | (Type::Text, value @ Value::Text(_))
+            | (Type::Path, value @ Value::Path(_))
             | (Type::Reward, value @ Value::Reward(_))
             | (Type::Predicate, value @ Value::Predicate(_)) => value,
             (ty, value) => self.mismatch(ty, &value, span),
@@ -206,8 +208,15 @@ impl<'a> Evaluator<'a> {
 /// A value of the type of which nothing more is known.
 pub(super) fn stand_in(ty: &Type) -> Value {
     match ty {
-        Type::Model | Type::RewardModel | Type::Tokenizer | Type::Report | Type::Dataset(_) => {
-            Value::Artifact(Artifact { step: None, ty: ty.clone(), taint: None, shape: None })
+        Type::Artifact | Type::Model | Type::RewardModel | Type::Tokenizer | Type::Report | Type::Dataset(_) => {
+            Value::Artifact(Artifact {
+                step: None,
+                ty: ty.clone(),
+                taint: None,
+                shape: None,
+                origin: None,
+                foreign: false,
+            })
         }
         _ => Value::Unknown(ty.clone()),
     }

@@ -123,7 +123,7 @@ impl<'a> Evaluator<'a> {
                 .is_some_and(|frame| key.as_deref().is_none_or(|key| frame.entries.contains_key(key)));
             let value = if known { self.eval(index, scope) } else { Value::None };
             key = match value {
-                Value::Text(text) => Some(text),
+                Value::Text(text) | Value::Path(text) => Some(text),
                 Value::Int(value) => Some(value.to_string()),
                 Value::Unknown(_) => return Value::MISTAKE,
                 _ => key,

@@ -43,7 +43,7 @@ pub(super) fn compare(op: Comparison, left: Value, right: Value) -> Result<Value
         (Value::Amount(one), Value::Amount(other)) if one.unit == other.unit => {
             return Ok(Value::Bool(op.holds(&one.value, &other.value)));
         }
-        (Value::Text(one), Value::Text(other)) if equality(op) => {
+        (Value::Text(one) | Value::Path(one), Value::Text(other) | Value::Path(other)) if equality(op) => {
             return Ok(Value::Bool(op.holds(one, other)));
         }
         (Value::Bool(one), Value::Bool(other)) if equality(op) => {

@@ -34,6 +34,7 @@ impl<'a> Evaluator<'a> {
                 (0..).zip(elements).map(|(at, it)| self.element(at, it, scope, &mut |me, s| me.eval(it, s))).collect(),
             ),
             ExprKind::Call { callee, arguments } => self.call(expr, callee, arguments, scope),
+            ExprKind::Typed { call, ty } => self.typed(call, ty, scope),
             ExprKind::Field { of, name } => self.field(expr, of, name, scope),
             ExprKind::Index { of, index } => self.index(of, index, scope),
             ExprKind::Unary { op, operand } => {
@@ -134,7 +135,7 @@ impl<'a> Evaluator<'a> {
         let value = self.eval(of, scope);
         match value {
             Value::Artifact(artifact) if artifact.ty == Type::Report => {
-                if !REPORT_FIELDS.contains(&name.text.as_str()) {
+                if !artifact.foreign && !REPORT_FIELDS.contains(&name.text.as_str()) {
                     let hint = did_you_mean(&name.text, REPORT_FIELDS)
                         .unwrap_or_else(|| format!("it has {}", REPORT_FIELDS.join(", ")));
                     let complaint = Diagnostic::error(name.span, format!("a report has no `{}`", name.text));

@@ -52,7 +52,7 @@ fn mentions<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
         ExprKind::List(elements) => elements.iter().for_each(go),
         // The callee is a stage, whatever else has its name.
         ExprKind::Call { arguments, .. } => arguments.iter().for_each(|it| go(&it.value)),
-        ExprKind::Field { of, .. } => go(of),
+        ExprKind::Field { of, .. } | ExprKind::Typed { call: of, .. } => go(of),
         ExprKind::Unary { operand, .. } => go(operand),
         ExprKind::Index { of: left, index: right }
         | ExprKind::Binary { left, right, .. }

@@ -27,7 +27,13 @@ impl<'a> Evaluator<'a> {
         let kinds = artifacts().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
-        self.check_shapes(stage, &values);
+        let fits = self.check_shapes(stage, &values);
+        if stage.path.starts_with("merge.") {
+            self.check_weights(stage, &values);
+            if fits {
+                self.check_merge(stage, &values);
+            }
+        }
         let shape = match (&returns, artifacts().find(|it| it.ty == Type::Model)) {
             (Type::Model, Some(model)) => model.shape.clone(),
             (Type::Model, None) => shape(stage, &values),
@@ -53,7 +59,7 @@ impl<'a> Evaluator<'a> {
                         call.inputs.insert(name, steps);
                     }
                 }
-                Value::Text(path) if parameter.ty.is_path() => {
+                Value::Path(path) if parameter.ty.is_path() => {
                     call.files.insert(name, path.into());
                 }
                 _ if parameter.ty.is_path() => {}
@@ -62,10 +68,12 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
+        let origin = artifacts().find(|it| it.ty == Type::Model).and_then(|it| it.origin);
         let step = if self.dry { None } else { Some(self.add_call(call)) };
+        let origin = origin.or(step);
         // A report tells of evaluation data without being it.
         let taint = taint.filter(|_| returns != Type::Report);
-        Value::Artifact(Artifact { step, ty: returns, taint, shape })
+        Value::Artifact(Artifact { step, ty: returns, taint, shape, origin, foreign: false })
     }
 
     /// What a step makes: for `Dataset` without a kind, rows of the kinds that come in, or of the kind it names.
@@ -90,8 +98,9 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Models that go into one list become one model, so they must be of one architecture.
-    fn check_shapes(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+    /// Models that go into one list become one model, so they must be of one architecture. Whether they are.
+    fn check_shapes(&mut self, stage: &Signature<'_>, values: &[Placed]) -> bool {
+        let mut fit = true;
         for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
             if parameter.ty != Type::List(Box::new(Type::Model)) {
                 continue;
@@ -112,8 +121,58 @@ impl<'a> Evaluator<'a> {
                     .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
                     .hint("merge models that come from one `init`");
                 self.diagnostics.push(complaint);
+                fit = false;
                 break;
             }
+        }
+        fit
+    }
+
+    /// A merge has a weight for each model.
+    fn check_weights(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        let argument = |name: &str| stage.position(name).and_then(|at| values.get(at));
+        let (Some((Value::List(weights), span)), Some((Value::List(models), _))) =
+            (argument("weights"), argument("models"))
+        else {
+            return;
+        };
+        if weights.len() != models.len() {
+            let message = format!("expected a weight for each of {} models, found {}", models.len(), weights.len());
+            self.diagnostics.push(Diagnostic::error(*span, message));
+        }
+    }
+
+    /// What is merged must fit the base, and hold experts that belong together.
+    fn check_merge(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        let mut models: Vec<(String, &Artifact, Span)> = Vec::new();
+        for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
+            for (key, artifact) in value.artifacts().into_iter().filter(|(_, it)| it.shape.is_some()) {
+                let key = if key.is_empty() { parameter.name.to_owned() } else { key.to_string() };
+                models.push((key, artifact, *span));
+            }
+        }
+        let align = stage.position("align").and_then(|at| values.get(at));
+        let stands = align.is_some_and(|(value, _)| *value == Value::None);
+        let Some(((first, one, _), others)) = models.split_first() else { return };
+        let Some(shape) = &one.shape else { return };
+        for (key, other, span) in others {
+            let difference = other.shape.as_ref().and_then(|other| shape.difference(other));
+            let complaint = if let Some((field, a, b)) = difference {
+                Diagnostic::error(*span, format!("cannot merge `{first}` and `{key}`: their architectures differ"))
+                    .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
+                    .hint("merge models that come from one `init`")
+            } else if shape.is_mixture() && stands && one.origin != other.origin {
+                Diagnostic::error(
+                    *span,
+                    format!("cannot merge `{first}` and `{key}`: their experts do not belong together"),
+                )
+                .note("the n-th expert of one is the n-th of another only where both descend from one model")
+                .hint("merge models that come from one `init`, or match experts with `align = \"permute\"`")
+            } else {
+                continue;
+            };
+            self.diagnostics.push(complaint);
+            return;
         }
     }
 
@@ -134,7 +193,7 @@ impl<'a> Evaluator<'a> {
         };
         let stages = self.stages;
         let Some(stage) = stages.get(name) else { return stand_in(ty) };
-        let file = Value::Text(self.overrides.resolve(path, span));
+        let file = Value::Path(self.overrides.resolve(path, span));
         let mut values = Vec::new();
         for parameter in &stage.parameters {
             let given = match parameter.name {
@@ -170,6 +229,13 @@ fn shape(stage: &Signature<'_>, values: &[Placed]) -> Option<Shape> {
 }
 
 impl Shape {
+    /// Whether tokens are sent to experts.
+    fn is_mixture(&self) -> bool {
+        let field = |name: &str| self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+        let architecture = field("architecture").and_then(Json::as_str).unwrap_or_default();
+        architecture.contains("deepseek") || architecture.contains("moe")
+    }
+
     /// The first field that two shapes know and disagree on.
     fn difference<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s Json, &'s Json)> {
         self.0.iter().find_map(|(field, a)| {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::rope::Rope;
-use super::{SpecialTokens, llama};
+use super::{SpecialTokens, shared};
 use crate::model::error::ModelError;
 
 /// The sizes and choices of a DeepSeek-V3 model; the fields are named as in `config.json`.
@@ -20,6 +20,8 @@ pub struct DeepseekConfig {
     pub moe_intermediate_size: usize,
     /// The number of layers.
     pub num_hidden_layers: usize,
+    /// How many layers predict tokens farther ahead, each one token more; they are used in training only.
+    pub num_nextn_predict_layers: usize,
     /// The number of attention heads.
     pub num_attention_heads: usize,
     /// The rank of the queries' projection; without it the projection is whole.
@@ -78,9 +80,9 @@ impl DeepseekConfig {
     }
 
     pub(super) fn from_fields(fields: &Fields<'_>) -> Result<Self, ModelError> {
-        llama::refuse_what_is_not_computed(fields)?;
-        fields.only("num_nextn_predict_layers", &[json!(0)])?;
-        fields.only("num_mtp_layers", &[json!(0)])?;
+        shared::refuse_what_is_not_computed(fields)?;
+        fields.only("attention_bias", &[json!(false)])?;
+        fields.only("output_router_logits", &[json!(false)])?;
         fields.only("moe_layer_freq", &[json!(1)])?;
         fields.only("scoring_func", &[json!("sigmoid")])?;
         fields.only("topk_method", &[json!("noaux_tc")])?;
@@ -90,6 +92,7 @@ impl DeepseekConfig {
             intermediate_size: fields.positive("intermediate_size")?,
             moe_intermediate_size: fields.positive("moe_intermediate_size")?,
             num_hidden_layers: fields.positive("num_hidden_layers")?,
+            num_nextn_predict_layers: fields.optional_size("num_nextn_predict_layers")?.unwrap_or(0),
             num_attention_heads: fields.positive("num_attention_heads")?,
             q_lora_rank: fields.optional_size("q_lora_rank")?,
             kv_lora_rank: fields.positive("kv_lora_rank")?,
@@ -112,7 +115,11 @@ impl DeepseekConfig {
             rope: Rope::from_fields(fields)?,
             special_tokens: fields.special_tokens()?,
         };
+        fields.only("num_mtp_layers", &[json!(config.num_nextn_predict_layers)])?;
         fields.only("num_key_value_heads", &[json!(config.num_attention_heads)])?;
+        fields.only("num_local_experts", &[json!(config.n_routed_experts)])?;
+        fields.only("qk_head_dim", &[json!(config.qk_head_dim())])?;
+        fields.only("head_dim", &[json!(config.qk_rope_head_dim)])?;
         config.check(fields)?;
         Ok(config)
     }
@@ -143,7 +150,7 @@ impl DeepseekConfig {
             "num_experts_per_tok": self.num_experts_per_tok,
             "num_hidden_layers": self.num_hidden_layers,
             "num_key_value_heads": self.num_attention_heads,
-            "num_nextn_predict_layers": 0,
+            "num_nextn_predict_layers": self.num_nextn_predict_layers,
             "q_lora_rank": self.q_lora_rank,
             "qk_nope_head_dim": self.qk_nope_head_dim,
             "qk_rope_head_dim": self.qk_rope_head_dim,

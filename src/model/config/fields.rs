@@ -1,5 +1,8 @@
 //! Reading the fields of a JSON object, with errors that name the field.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::model::config::SpecialTokens;
@@ -10,20 +13,72 @@ pub struct Fields<'a> {
     object: &'a Map<String, Value>,
     /// The path of the object inside the file, with a dot at its end.
     prefix: String,
+    /// The names that were asked for: what the file says beyond them was not understood.
+    asked: RefCell<BTreeSet<String>>,
 }
+
+/// Fields that change nothing that is computed here: about files, classes, the library's own outputs, and training elsewhere.
+const HARMLESS: [&str; 43] = [
+    "architectures",
+    "auto_map",
+    "aux_loss_alpha",
+    "chunk_size_feed_forward",
+    "classifier_dropout",
+    "custom_generate",
+    "decoder_start_token_id",
+    "dtype",
+    "embd_pdrop",
+    "ep_size",
+    "finetuning_task",
+    "generation_config",
+    "gradient_checkpointing",
+    "id2label",
+    "is_decoder",
+    "is_encoder_decoder",
+    "keys_to_ignore_at_inference",
+    "label2id",
+    "max_length",
+    "max_new_tokens",
+    "mergekit",
+    "model_max_length",
+    "model_type",
+    "name_or_path",
+    "output_attentions",
+    "output_hidden_states",
+    "problem_type",
+    "pretraining_tp",
+    "resid_pdrop",
+    "return_dict",
+    "return_dict_in_generate",
+    "sep_token_id",
+    "seq_aux",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "unk_token_id",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_bfloat16",
+    "use_cache",
+];
 
 impl<'a> Fields<'a> {
     /// The fields of the outermost object.
     pub fn new(value: &'a Value) -> Result<Self, ModelError> {
         let object = value.as_object().ok_or_else(|| ModelError::Config("expected an object".to_owned()))?;
-        Ok(Self { object, prefix: String::new() })
+        Ok(Self { object, prefix: String::new(), asked: RefCell::default() })
     }
 
     /// The fields of an object inside, if it is there and not null.
     pub fn inner(&self, name: &str) -> Result<Option<Self>, ModelError> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::Object(object)) => Ok(Some(Self { object, prefix: format!("{}{name}.", self.prefix) })),
+            Some(Value::Object(object)) => {
+                let prefix = format!("{}{name}.", self.prefix);
+                Ok(Some(Self { object, prefix, asked: RefCell::default() }))
+            }
             Some(other) => Err(self.expected(name, "an object", other)),
         }
     }
@@ -61,6 +116,11 @@ impl<'a> Fields<'a> {
         self.get(name).map(|value| value.as_f64().ok_or_else(|| self.expected(name, "a number", value))).transpose()
     }
 
+    /// True or false, that must be there.
+    pub fn flag(&self, name: &str) -> Result<bool, ModelError> {
+        self.optional_flag(name)?.ok_or_else(|| self.missing(name))
+    }
+
     /// True or false, if it is there and not null.
     pub fn optional_flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
         self.get(name)
@@ -73,6 +133,24 @@ impl<'a> Fields<'a> {
         self.get(name)
             .map(|value| value.as_str().map(str::to_owned).ok_or_else(|| self.expected(name, "a text", value)))
             .transpose()
+    }
+
+    /// A list of whole numbers; an absent one is empty.
+    pub fn sizes(&self, name: &str) -> Result<Vec<usize>, ModelError> {
+        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
+        let size = |item: &Value| item.as_u64().and_then(|number| usize::try_from(number).ok());
+        let sizes = value.as_array().and_then(|items| items.iter().map(size).collect());
+        sizes.ok_or_else(|| self.expected(name, "a list of whole numbers", value))
+    }
+
+    /// Refuses a list that holds anything but one text.
+    pub fn only_items(&self, name: &str, allowed: &str) -> Result<(), ModelError> {
+        let Some(value) = self.get(name) else { return Ok(()) };
+        let Some(items) = value.as_array() else { return Err(self.expected(name, "a list", value)) };
+        match items.iter().find(|item| item.as_str() != Some(allowed)) {
+            None => Ok(()),
+            Some(other) => Err(self.error(name, &format!("expected `{allowed}`, found `{}`", plain(other)))),
+        }
     }
 
     /// The first text of a list of texts, if it is there.
@@ -114,7 +192,29 @@ impl<'a> Fields<'a> {
         ModelError::Config(format!("field `{}{name}`: {text}", self.prefix))
     }
 
+    /// Refuses what the file says beyond the fields that were asked for: it may change what the model computes.
+    ///
+    /// Null and false say that something is not there, and names that begin with an underscore are the library's own.
+    pub fn finish(&self) -> Result<(), ModelError> {
+        let asked = self.asked.borrow();
+        let unknown = self.object.iter().find(|(name, value)| {
+            let silent = value.is_null() || *value == &Value::Bool(false) || name.starts_with('_');
+            !silent && !asked.contains(name.as_str()) && !HARMLESS.contains(&name.as_str())
+        });
+        match unknown {
+            None => Ok(()),
+            Some((name, value)) => {
+                let text = format!(
+                    "expected a field that this program knows, found `{}`; take it out if it changes no result",
+                    plain(value)
+                );
+                Err(self.error(name, &text))
+            }
+        }
+    }
+
     fn get(&self, name: &str) -> Option<&'a Value> {
+        self.asked.borrow_mut().insert(name.to_owned());
         self.object.get(name).filter(|value| !value.is_null())
     }
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::SpecialTokens;
 use super::fields::Fields;
 use super::rope::Rope;
+use super::{SpecialTokens, shared};
 use crate::model::error::ModelError;
 
 /// The sizes and choices of a Llama model; the fields are named as in `config.json`.
@@ -39,14 +39,9 @@ pub struct LlamaConfig {
 }
 
 impl LlamaConfig {
-    /// What attention scores are multiplied by.
-    #[must_use]
-    pub fn attention_scale(&self) -> f32 {
-        (self.head_dim as f64).powf(-0.5) as f32
-    }
-
     pub(super) fn from_fields(fields: &Fields<'_>) -> Result<Self, ModelError> {
-        refuse_what_is_not_computed(fields)?;
+        shared::refuse_what_is_not_computed(fields)?;
+        fields.only("attention_bias", &[json!(false)])?;
         fields.only("mlp_bias", &[json!(false)])?;
         let hidden_size = fields.positive("hidden_size")?;
         let num_attention_heads = fields.positive("num_attention_heads")?;
@@ -65,18 +60,7 @@ impl LlamaConfig {
             rope: Rope::from_fields(fields)?,
             special_tokens: fields.special_tokens()?,
         };
-        if config.num_key_value_heads == 0 || !num_attention_heads.is_multiple_of(config.num_key_value_heads) {
-            let text = format!(
-                "expected a divisor of `num_attention_heads` {num_attention_heads}, found {}",
-                config.num_key_value_heads
-            );
-            return Err(fields.error("num_key_value_heads", &text));
-        }
-        if config.head_dim == 0 || !config.head_dim.is_multiple_of(2) {
-            return Err(
-                fields.error("head_dim", &format!("expected an even number above 0, found {}", config.head_dim))
-            );
-        }
+        shared::check_heads(fields, num_attention_heads, config.num_key_value_heads, config.head_dim)?;
         Ok(config)
     }
 
@@ -108,26 +92,4 @@ impl LlamaConfig {
             "vocab_size": self.vocab_size,
         })
     }
-}
-
-impl SpecialTokens {
-    /// One token, a list of several, or null: as the hub writes it.
-    #[must_use]
-    pub fn eos_to_json(&self) -> Value {
-        match self.eos.as_slice() {
-            [] => Value::Null,
-            [one] => json!(one),
-            several => json!(several),
-        }
-    }
-}
-
-/// Refuses the fields, common to both kinds of model, that would change the result.
-pub(super) fn refuse_what_is_not_computed(fields: &Fields<'_>) -> Result<(), ModelError> {
-    fields.only("hidden_act", &[json!("silu")])?;
-    fields.only("attention_bias", &[json!(false)])?;
-    fields.only("attention_dropout", &[json!(0.0)])?;
-    fields.only("partial_rotary_factor", &[json!(1.0)])?;
-    fields.only("sliding_window", &[])?;
-    fields.only("quantization_config", &[])
 }

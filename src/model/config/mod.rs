@@ -6,7 +6,11 @@
 mod deepseek;
 mod fields;
 mod llama;
+mod qwen2;
+mod qwen3_moe;
 mod rope;
+mod shape;
+mod shared;
 
 use std::path::Path;
 
@@ -16,7 +20,10 @@ use super::error::ModelError;
 
 pub use deepseek::DeepseekConfig;
 pub use llama::LlamaConfig;
+pub use qwen2::Qwen2Config;
+pub use qwen3_moe::Qwen3MoeConfig;
 pub use rope::{Rope, Scaling};
+pub(super) use shape::{Attending, ExpertShape, GroupedHeads};
 
 /// What kind of model it is, and its sizes.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +32,22 @@ pub enum Config {
     DeepseekV3(DeepseekConfig),
     /// Llama: grouped-query attention and a dense feed-forward network.
     Llama(LlamaConfig),
+    /// Qwen2: Llama with biases on queries, keys and values.
+    Qwen2(Qwen2Config),
+    /// Qwen3-MoE: grouped-query attention with normed heads, and a mixture of experts.
+    Qwen3Moe(Qwen3MoeConfig),
+}
+
+/// A field that every kind of model has.
+macro_rules! field {
+    ($config:expr, $field:ident) => {
+        match $config {
+            Self::DeepseekV3(config) => &config.$field,
+            Self::Llama(config) => &config.$field,
+            Self::Qwen2(config) => &config.$field,
+            Self::Qwen3Moe(config) => &config.$field,
+        }
+    };
 }
 
 /// The special tokens that a configuration names.
@@ -55,14 +78,31 @@ impl Config {
             Some(name) => name,
             None => fields.first_text("architectures")?.unwrap_or_default(),
         };
-        match name.as_str() {
-            "deepseek_v3" | "DeepseekV3ForCausalLM" => DeepseekConfig::from_fields(&fields).map(Self::DeepseekV3),
-            "llama" | "LlamaForCausalLM" => LlamaConfig::from_fields(&fields).map(Self::Llama),
-            "" => Err(ModelError::Config("missing field `model_type`".to_owned())),
-            other => Err(ModelError::Config(format!(
-                "field `model_type`: expected `deepseek_v3` or `llama`, found `{other}`; \
-                 this program computes no other kind of model"
-            ))),
+        let config = match name.as_str() {
+            "deepseek_v3" | "DeepseekV3ForCausalLM" => Self::DeepseekV3(DeepseekConfig::from_fields(&fields)?),
+            "llama" | "LlamaForCausalLM" => Self::Llama(LlamaConfig::from_fields(&fields)?),
+            "qwen2" | "Qwen2ForCausalLM" => Self::Qwen2(Qwen2Config::from_fields(&fields)?),
+            "qwen3_moe" | "Qwen3MoeForCausalLM" => Self::Qwen3Moe(Qwen3MoeConfig::from_fields(&fields)?),
+            "" => return Err(ModelError::Config("missing field `model_type`".to_owned())),
+            other => {
+                return Err(ModelError::Config(format!(
+                    "field `model_type`: expected `deepseek_v3`, `llama`, `qwen2` or `qwen3_moe`, found `{other}`; \
+                     this program computes no other kind of model"
+                )));
+            }
+        };
+        fields.finish()?;
+        Ok(config)
+    }
+
+    /// What this kind of model is called.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        match self {
+            Self::DeepseekV3(_) => "DeepSeek-V3",
+            Self::Llama(_) => "Llama",
+            Self::Qwen2(_) => "Qwen2",
+            Self::Qwen3Moe(_) => "Qwen3-MoE",
         }
     }
 
@@ -72,88 +112,63 @@ impl Config {
         match self {
             Self::DeepseekV3(config) => config.to_json(),
             Self::Llama(config) => config.to_json(),
+            Self::Qwen2(config) => config.to_json(),
+            Self::Qwen3Moe(config) => config.to_json(),
         }
     }
 
     /// How many tokens there are.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
-        match self {
-            Self::DeepseekV3(config) => config.vocab_size,
-            Self::Llama(config) => config.vocab_size,
-        }
+        *field!(self, vocab_size)
     }
 
     /// The width of the residual stream.
     #[must_use]
     pub fn hidden_size(&self) -> usize {
-        match self {
-            Self::DeepseekV3(config) => config.hidden_size,
-            Self::Llama(config) => config.hidden_size,
-        }
+        *field!(self, hidden_size)
     }
 
     /// The number of layers.
     #[must_use]
     pub fn num_layers(&self) -> usize {
-        match self {
-            Self::DeepseekV3(config) => config.num_hidden_layers,
-            Self::Llama(config) => config.num_hidden_layers,
-        }
+        *field!(self, num_hidden_layers)
     }
 
     /// The longest sequence that the model was made for.
     #[must_use]
     pub fn max_positions(&self) -> usize {
-        match self {
-            Self::DeepseekV3(config) => config.max_position_embeddings,
-            Self::Llama(config) => config.max_position_embeddings,
-        }
+        *field!(self, max_position_embeddings)
     }
 
     /// The small number under the root of every normalisation.
     #[must_use]
     pub fn norm_eps(&self) -> f64 {
-        match self {
-            Self::DeepseekV3(config) => config.rms_norm_eps,
-            Self::Llama(config) => config.rms_norm_eps,
-        }
+        *field!(self, rms_norm_eps)
     }
 
     /// The standard deviation of fresh weights.
     #[must_use]
     pub fn initializer_range(&self) -> f64 {
-        match self {
-            Self::DeepseekV3(config) => config.initializer_range,
-            Self::Llama(config) => config.initializer_range,
-        }
+        *field!(self, initializer_range)
     }
 
     /// Whether the output head is the embedding.
     #[must_use]
     pub fn ties_embeddings(&self) -> bool {
-        match self {
-            Self::DeepseekV3(config) => config.tie_word_embeddings,
-            Self::Llama(config) => config.tie_word_embeddings,
-        }
+        *field!(self, tie_word_embeddings)
     }
 
     /// The special tokens.
     #[must_use]
     pub fn special_tokens(&self) -> &SpecialTokens {
-        match self {
-            Self::DeepseekV3(config) => &config.special_tokens,
-            Self::Llama(config) => &config.special_tokens,
-        }
+        field!(self, special_tokens)
     }
 
-    /// Whether a layer holds a mixture of experts.
+    /// The inner width of a dense layer's feed-forward network.
     #[must_use]
-    pub fn is_sparse(&self, layer: usize) -> bool {
-        match self {
-            Self::DeepseekV3(config) => layer >= config.first_k_dense_replace,
-            Self::Llama(_) => false,
-        }
+    pub fn intermediate_size(&self) -> usize {
+        *field!(self, intermediate_size)
     }
 
     /// The number of trainable numbers.

@@ -50,19 +50,27 @@ pub enum Scaling {
 impl Rope {
     /// Reads either spelling: `rope_parameters`, or `rope_theta` with `rope_scaling`.
     pub(super) fn from_fields(fields: &Fields<'_>) -> Result<Self, ModelError> {
-        if let Some(parameters) = fields.inner("rope_parameters")? {
-            let theta = match parameters.optional_number("rope_theta")? {
-                Some(theta) => theta,
-                None => fields.number("rope_theta")?,
-            };
-            return Ok(Self { theta, scaling: Scaling::from_fields(&parameters)? });
-        }
-        let theta = fields.number("rope_theta")?;
+        let theta = fields.optional_number("rope_theta")?;
         let scaling = match fields.inner("rope_scaling")? {
-            Some(scaling) => Scaling::from_fields(&scaling)?,
-            None => Scaling::None,
+            Some(scaling) => Some(Scaling::from_fields(&scaling)?),
+            None => None,
         };
-        Ok(Self { theta, scaling })
+        let Some(parameters) = fields.inner("rope_parameters")? else {
+            return Ok(Self { theta: fields.number("rope_theta")?, scaling: scaling.unwrap_or(Scaling::None) });
+        };
+        let own = parameters.optional_number("rope_theta")?;
+        let rope = Self {
+            theta: own.or(theta).map_or_else(|| parameters.number("rope_theta"), Ok)?,
+            scaling: Scaling::from_fields(&parameters)?,
+        };
+        // A file may have both spellings; it must mean one thing.
+        if theta.is_some_and(|theta| theta != rope.theta) {
+            return Err(fields.error("rope_theta", "expected what `rope_parameters` says, found another number"));
+        }
+        if scaling.is_some_and(|scaling| scaling != rope.scaling) {
+            return Err(fields.error("rope_scaling", "expected what `rope_parameters` says, found another scaling"));
+        }
+        Ok(rope)
     }
 
     /// The value of `rope_scaling` in the hub's spelling.
@@ -158,8 +166,17 @@ impl Scaling {
             Some(name) => Some(name),
             None => fields.optional_text("type")?,
         };
+        // Both spellings of the name may be there, and the base lies beside them in the newer one.
+        fields.optional_text("type")?;
+        fields.optional_number("rope_theta")?;
         fields.only("partial_rotary_factor", &[json!(1.0)])?;
-        match name.as_deref() {
+        let scaling = Self::named(fields, name.as_deref())?;
+        fields.finish()?;
+        Ok(scaling)
+    }
+
+    fn named(fields: &Fields<'_>, name: Option<&str>) -> Result<Self, ModelError> {
+        match name {
             None | Some("default") => Ok(Self::None),
             Some("yarn") => {
                 fields.only("attention_factor", &[])?;

@@ -1,6 +1,5 @@
 //! The feed-forward half of a layer: one gated network, or experts chosen for each token.
 
-use crate::model::ops::math::sigmoid;
 use crate::model::ops::swiglu;
 use crate::model::router::Router;
 
@@ -47,6 +46,7 @@ impl Gated {
 pub struct Experts {
     pub router: Router,
     pub router_weight: Matrix,
+    /// What corrects the choice; empty where nothing does.
     pub router_bias: Vec<f32>,
     pub routed: Vec<Gated>,
     pub shared: Option<Gated>,
@@ -95,9 +95,7 @@ impl Experts {
         let mut experts = Vec::with_capacity(self.router.chosen);
         let mut weights = room.take(self.router.chosen);
         for (row, scores) in scores.chunks_exact_mut(self.router.experts).enumerate() {
-            for score in scores.iter_mut() {
-                *score = sigmoid(*score);
-            }
+            self.router.score(scores);
             experts.clear();
             self.router.choose(scores, &self.router_bias, &mut experts);
             self.router.weigh(scores, &experts, &mut weights);
@@ -114,6 +112,8 @@ impl Experts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ops::math::sigmoid;
+    use crate::model::router::Scoring;
 
     /// A network that answers `(x, 1)` with `(factor * x, 0)`: the gate is open for every positive `x`.
     fn linear(factor: f32) -> Gated {
@@ -122,7 +122,15 @@ mod tests {
 
     #[test]
     fn each_row_gets_the_weighted_answers_of_its_experts_and_the_shared_answer() {
-        let router = Router { experts: 3, chosen: 2, groups: 1, kept_groups: 1, normalise: false, scale: 2.0 };
+        let router = Router {
+            scoring: Scoring::Sigmoid,
+            experts: 3,
+            chosen: 2,
+            groups: 1,
+            kept_groups: 1,
+            normalise: false,
+            scale: 2.0,
+        };
         let experts = Experts {
             router,
             router_weight: Matrix::pack(2, &[&[1.0, 0.0], &[-1.0, 0.0], &[0.5, 0.0]]),

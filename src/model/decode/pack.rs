@@ -1,6 +1,6 @@
 //! Lays the weights of a model out for the decoder, by their names on the hub.
 
-use crate::model::config::{Config, DeepseekConfig, LlamaConfig};
+use crate::model::config::{Attending, Config, DeepseekConfig, ExpertShape, GroupedHeads};
 use crate::model::error::ModelError;
 use crate::model::router::Router;
 
@@ -29,22 +29,23 @@ impl Decoder {
             let tensors = Tensors { find, prefix: format!("model.layers.{index}.") };
             Ok(Layer {
                 attention_norm: tensors.get("input_layernorm")?,
-                attention: match config {
-                    Config::DeepseekV3(config) => Attention::Latent(tensors.latent(config)?),
-                    Config::Llama(config) => Attention::Grouped(tensors.grouped(config)?),
+                attention: match config.attending() {
+                    Attending::Latent(config) => Attention::Latent(tensors.latent(config)?),
+                    Attending::Grouped(shape) => Attention::Grouped(tensors.grouped(config, shape)?),
                 },
                 feed_forward_norm: tensors.get("post_attention_layernorm")?,
-                feed_forward: match config {
-                    Config::DeepseekV3(it) if config.is_sparse(index) => FeedForward::Experts(tensors.experts(it)?),
+                feed_forward: match config.experts().zip(Router::new(config)) {
+                    Some((shape, router)) if config.is_sparse(index) => {
+                        FeedForward::Experts(tensors.experts(hidden, shape, router)?)
+                    }
                     _ => FeedForward::Gated(tensors.gated("mlp", hidden)?),
                 },
             })
         });
-        let (rope, turning, (heads, key, value)) = match config {
-            Config::DeepseekV3(it) => {
-                (&it.rope, it.qk_rope_head_dim, (it.num_attention_heads, it.qk_head_dim(), it.v_head_dim))
-            }
-            Config::Llama(it) => (&it.rope, it.head_dim, (it.num_key_value_heads, it.head_dim, it.head_dim)),
+        let (rope, turning) = config.turning();
+        let (heads, key, value) = match config.attending() {
+            Attending::Latent(it) => (it.num_attention_heads, it.qk_head_dim(), it.v_head_dim),
+            Attending::Grouped(it) => (it.kv_heads, it.width, it.width),
         };
         Ok(Self {
             hidden,
@@ -99,14 +100,20 @@ impl Tensors<'_> {
         })
     }
 
-    fn grouped(&self, config: &LlamaConfig) -> Result<Grouped, ModelError> {
+    fn grouped(&self, config: &Config, shape: GroupedHeads) -> Result<Grouped, ModelError> {
         let inputs = [self.attention("q_proj")?, self.attention("k_proj")?, self.attention("v_proj")?];
+        let bias = |name: &str| (self.find)(&format!("{}self_attn.{name}_proj.bias", self.prefix));
+        let bias = if shape.bias { Some([bias("q")?, bias("k")?, bias("v")?].concat()) } else { None };
+        let norms = if shape.norm { Some([self.attention("q_norm")?, self.attention("k_norm")?]) } else { None };
         Ok(Grouped {
-            inputs: Matrix::pack(config.hidden_size, &inputs.each_ref().map(Vec::as_slice)),
-            output: Matrix::pack(config.num_attention_heads * config.head_dim, &[&self.attention("o_proj")?]),
-            heads: Heads { count: config.num_attention_heads, scale: config.attention_scale() },
-            shared_heads: config.num_key_value_heads,
-            head: config.head_dim,
+            inputs: Matrix::pack(config.hidden_size(), &inputs.each_ref().map(Vec::as_slice)),
+            bias,
+            norms,
+            output: Matrix::pack(shape.heads * shape.width, &[&self.attention("o_proj")?]),
+            heads: Heads { count: shape.heads, scale: shape.scale() },
+            shared_heads: shape.kv_heads,
+            head: shape.width,
+            epsilon: config.norm_eps() as f32,
         })
     }
 
@@ -116,14 +123,14 @@ impl Tensors<'_> {
         Ok(Gated { gate_up: Matrix::pack(hidden, &[&gate, &up]), down: Matrix::pack(gate.len() / hidden, &[&down]) })
     }
 
-    fn experts(&self, config: &DeepseekConfig) -> Result<Experts, ModelError> {
-        let hidden = config.hidden_size;
-        let shared = (config.n_shared_experts > 0).then(|| self.gated("mlp.shared_experts", hidden));
-        let routed = (0..config.n_routed_experts).map(|expert| self.gated(&format!("mlp.experts.{expert}"), hidden));
+    fn experts(&self, hidden: usize, shape: ExpertShape, router: Router) -> Result<Experts, ModelError> {
+        let bias = || (self.find)(&format!("{}mlp.gate.e_score_correction_bias", self.prefix));
+        let shared = (shape.shared > 0).then(|| self.gated("mlp.shared_experts", hidden));
+        let routed = (0..shape.count).map(|expert| self.gated(&format!("mlp.experts.{expert}"), hidden));
         Ok(Experts {
-            router: Router::new(config),
+            router,
             router_weight: Matrix::pack(hidden, &[&self.get("mlp.gate")?]),
-            router_bias: (self.find)(&format!("{}mlp.gate.e_score_correction_bias", self.prefix))?,
+            router_bias: if shape.bias { bias()? } else { Vec::new() },
             routed: routed.collect::<Result<_, _>>()?,
             shared: shared.transpose()?,
         })

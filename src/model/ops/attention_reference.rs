@@ -39,13 +39,16 @@ fn one_head(
     let scores = (query.matmul(&key.t()?.contiguous()?)? * f64::from(layout.scale))?;
     let mask: Vec<f32> =
         (0..length * length).map(|at| if at % length > at / length { f32::NEG_INFINITY } else { 0.0 }).collect();
-    let scores = (scores + Tensor::from_vec(mask, (length, length), query.device())?)?;
+    let mask = Tensor::from_vec(mask, (length, length), query.device())?.to_dtype(query.dtype())?;
+    let scores = (scores + mask)?;
     candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&columns(&layout.value, kv_head)?.contiguous()?)
 }
 
 fn turn(x: &Tensor, interleaved: bool, angles: &Angles, length: usize) -> Result<Tensor> {
-    let table =
-        |values: &[f32]| Tensor::from_slice(&values[..length * angles.pairs], (length, angles.pairs), x.device());
+    let table = |values: &[f32]| {
+        let table = Tensor::from_slice(&values[..length * angles.pairs], (length, angles.pairs), x.device())?;
+        table.to_dtype(x.dtype())
+    };
     let (cos, sin) = (table(&angles.cos)?, table(&angles.sin)?);
     let x = x.unsqueeze(0)?.unsqueeze(0)?;
     let turned = if interleaved { rope_i_slow(&x, &cos, &sin)? } else { rope_slow(&x, &cos, &sin)? };

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
 
 use super::math::{dot, exp, exp_and_sum, max};
 use super::matmul::{Rows, RowsMut, nn, project, tn};
@@ -32,7 +32,7 @@ pub fn reference(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Ten
     let all = candle_nn::ops::log_softmax(&hidden.matmul(&head.t()?)?, D::Minus1)?;
     let targets = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
     let chosen = all.gather(&targets, 1)?.squeeze(1)?;
-    let entropy = (all.exp()? * &all)?.sum(D::Minus1)?.neg()?.to_vec1()?;
+    let entropy = (all.exp()? * &all)?.sum(D::Minus1)?.neg()?.to_dtype(DType::F32)?.to_vec1()?;
     Ok((chosen, entropy))
 }
 

@@ -1,6 +1,6 @@
 //! The feed-forward network of a dense layer: gate and up projections, gated activation, down projection.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -15,7 +15,7 @@ pub fn mlp(x: &Tensor, gate_up: &Tensor, down: &Tensor) -> Result<Tensor> {
     if !is_native(x) {
         return reference(x, gate_up, down);
     }
-    x.contiguous()?.apply_op3(gate_up, down, Mlp { gate_up: OnceLock::new() })
+    x.contiguous()?.apply_op3(gate_up, down, Mlp { gate_up: Mutex::new(None) })
 }
 
 /// The composition in plain Candle.
@@ -24,8 +24,8 @@ pub fn reference(x: &Tensor, gate_up: &Tensor, down: &Tensor) -> Result<Tensor> 
 }
 
 struct Mlp {
-    /// What the gate and up projections gave in the forward pass.
-    gate_up: OnceLock<Vec<f32>>,
+    /// What the gate and up projections gave in the forward pass, until the backward pass takes it.
+    gate_up: Mutex<Option<Vec<f32>>>,
 }
 
 impl CustomOp3 for Mlp {
@@ -50,8 +50,7 @@ impl CustomOp3 for Mlp {
         swiglu::forward(&projected, &mut activations, inner);
         let mut out = vec![0.0; rows * width];
         project(&mut out, &activations, slice(down, down_layout)?, [rows, width, inner], false);
-        // A second forward pass of the same operation would give the same numbers.
-        let _ = self.gate_up.set(projected);
+        *self.gate_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(projected);
         Ok((CpuStorage::F32(out), Shape::from((rows, width))))
     }
 
@@ -63,12 +62,18 @@ impl CustomOp3 for Mlp {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(projected) = self.gate_up.get() else {
-            candle_core::bail!("mlp: the backward pass came before the forward pass");
-        };
         let grad = grad.contiguous()?;
         let [rows, inner, width] = sizes(x.layout(), gate_up.layout(), down.layout())?;
-        let mut projected = projected.clone();
+        let kept = self.gate_up.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut projected = match kept {
+            Some(projected) => projected,
+            // An earlier backward pass took it, and turned it into gradients.
+            None => read2(x, gate_up, |x, weight| {
+                let mut projected = vec![0.0; rows * 2 * inner];
+                project(&mut projected, x, weight, [rows, 2 * inner, width], false);
+                projected
+            })?,
+        };
         let mut activations = vec![0.0; rows * inner];
         let down_grad = read2(down, &grad, |down_values, grad| {
             let place = RowsMut::set(&mut activations, inner);

@@ -4,6 +4,7 @@
 //! thread, and never depend on how many rows lie beside a row. Beside each stands `reference`, the plain composition in
 //! Candle: it is what the tests compare with, and what runs on other devices than the CPU.
 
+mod add_bias;
 mod attention;
 mod attention_head;
 mod attention_reference;
@@ -19,6 +20,8 @@ mod select_rows;
 mod storage;
 pub mod swiglu;
 
+pub use add_bias::add_bias;
+pub(in crate::model) use add_bias::add_to_rows;
 pub use attention::{Angles, AttentionLayout, Piece, attention};
 pub use experts::experts;
 pub use linear::{linear, linear_add};
@@ -31,6 +34,7 @@ pub(in crate::model) use storage::read;
 
 /// The compositions in plain Candle.
 pub mod reference {
+    pub use super::add_bias::reference as add_bias;
     pub use super::attention_reference::reference as attention;
     pub use super::experts::reference as experts;
     pub use super::linear::reference as linear;

@@ -1,10 +1,10 @@
 //! The router: from logits to chosen experts, and to the weights that gradients flow through.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 
-use super::math::sigmoid;
+use super::math::dot;
 use super::storage::{is_native, like, read, read2, slice};
-use crate::model::router::Router;
+use crate::model::router::{Router, Scoring};
 
 /// The experts that the tokens of a batch go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Choice {
     }
 }
 
-/// Chooses experts by the biased sigmoids of the logits, outside of autograd, and gives the weights of the chosen,
+/// Chooses experts by the biased scores of the logits, outside of autograd, and gives the weights of the chosen,
 /// `[rows, experts per token]`, which gradients flow through.
 pub fn route(logits: &Tensor, router: &Router, bias: &[f32]) -> Result<(Choice, Tensor)> {
     let logits = logits.contiguous()?;
@@ -38,7 +38,8 @@ pub fn route(logits: &Tensor, router: &Router, bias: &[f32]) -> Result<(Choice, 
     choice.chosen.reserve(values.len() / router.experts * router.chosen);
     let mut scores = vec![0.0; router.experts];
     for row in values.chunks_exact(router.experts) {
-        scores.iter_mut().zip(row).for_each(|(score, logit)| *score = sigmoid(*logit));
+        scores.copy_from_slice(row);
+        router.score(&mut scores);
         router.choose(&scores, bias, &mut choice.chosen);
     }
     if !is_native(&logits) {
@@ -53,7 +54,11 @@ pub fn route(logits: &Tensor, router: &Router, bias: &[f32]) -> Result<(Choice, 
 pub fn reference(logits: &Tensor, router: &Router, choice: &Choice) -> Result<Tensor> {
     let rows = choice.chosen.len() / choice.per_token;
     let chosen = Tensor::from_slice(&choice.chosen, (rows, choice.per_token), logits.device())?;
-    let scores = candle_nn::ops::sigmoid(logits)?.gather(&chosen, 1)?;
+    let scores = match router.scoring {
+        Scoring::Sigmoid => candle_nn::ops::sigmoid(logits)?,
+        Scoring::Softmax => candle_nn::ops::softmax(logits, D::Minus1)?,
+    };
+    let scores = scores.gather(&chosen, 1)?;
     let weights = if router.normalise { scores.broadcast_div(&(scores.sum_keepdim(1)? + 1e-20)?)? } else { scores };
     weights * f64::from(router.scale)
 }
@@ -75,7 +80,8 @@ impl CustomOp1 for Route {
         let mut scores = vec![0.0; experts];
         let places = weights.chunks_exact_mut(per_token).zip(self.chosen.chunks_exact(per_token));
         for (row, (weights, chosen)) in slice(logits, layout)?.chunks_exact(experts).zip(places) {
-            scores.iter_mut().zip(row).for_each(|(score, logit)| *score = sigmoid(*logit));
+            scores.copy_from_slice(row);
+            self.router.score(&mut scores);
             self.router.weigh(&scores, chosen, weights);
         }
         Ok((CpuStorage::F32(weights), Shape::from((rows, per_token))))
@@ -86,24 +92,41 @@ impl CustomOp1 for Route {
         let per_token = self.router.chosen;
         let grad = grad.contiguous()?;
         let mut logits_grad = vec![0.0; logits.elem_count()];
+        let mut scores = vec![0.0; experts];
         read(logits, |logits| {
             read2(weights, &grad, |weights, grad| {
                 let places = logits.chunks_exact(experts).zip(logits_grad.chunks_exact_mut(experts));
                 let tokens = places.zip(self.chosen.chunks_exact(per_token));
                 let grads = weights.chunks_exact(per_token).zip(grad.chunks_exact(per_token));
                 for (((logits, out), chosen), (weights, grad)) in tokens.zip(grads) {
-                    let scores = chosen.iter().map(|expert| sigmoid(logits[*expert as usize]));
-                    let total = scores.clone().sum::<f32>() + 1e-20;
+                    scores.copy_from_slice(logits);
+                    self.router.score(&mut scores);
+                    let total = chosen.iter().map(|expert| scores[*expert as usize]).sum::<f32>() + 1e-20;
                     // With w = scale · s / sum(s): dL/ds = (scale · g - sum(g · w)) / sum(s).
                     let along: f32 = weights.iter().zip(grad).map(|(weight, grad)| weight * grad).sum();
-                    for ((score, expert), grad) in scores.zip(chosen).zip(grad) {
+                    for (expert, grad) in chosen.iter().zip(grad) {
                         let scaled = self.router.scale * grad;
-                        let score_grad = if self.router.normalise { (scaled - along) / total } else { scaled };
-                        out[*expert as usize] = score_grad * score * (1.0 - score);
+                        out[*expert as usize] = if self.router.normalise { (scaled - along) / total } else { scaled };
                     }
+                    self.score_backward(&scores, out);
                 }
             })
         })??;
         like(logits_grad, logits).map(Some)
+    }
+}
+
+impl Route {
+    /// Turns the gradients of scores into those of the logits.
+    fn score_backward(&self, scores: &[f32], grads: &mut [f32]) {
+        match self.router.scoring {
+            Scoring::Sigmoid => {
+                grads.iter_mut().zip(scores).for_each(|(grad, score)| *grad = *grad * score * (1.0 - score));
+            }
+            Scoring::Softmax => {
+                let along = dot(scores, grads);
+                grads.iter_mut().zip(scores).for_each(|(grad, score)| *grad = score * (*grad - along));
+            }
+        }
     }
 }

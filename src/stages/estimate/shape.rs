@@ -38,12 +38,29 @@ impl From<&Config> for Shape {
                     layers * heads,
                 )
             }
-            Config::Llama(it) => {
-                let heads = it.num_attention_heads as f64 * it.head_dim as f64 * 2.0;
-                let shared = it.num_key_value_heads as f64 * it.head_dim as f64 * 2.0;
-                let layer = 8.0 * hidden + 1.5 * heads + shared + 3.0 * it.intermediate_size as f64;
-                let count = it.num_attention_heads as f64;
-                (0.0, layers * heads, layers * (shared + 16.0), layers * layer, layers * count)
+            Config::Llama(it) => grouped(
+                [it.num_attention_heads, it.num_key_value_heads, it.head_dim],
+                layers,
+                layers * (8.0 * hidden + 3.0 * it.intermediate_size as f64),
+                0.0,
+            ),
+            Config::Qwen2(it) => grouped(
+                [it.num_attention_heads, it.num_key_value_heads, it.head_dim],
+                layers,
+                layers * (8.0 * hidden + 3.0 * it.intermediate_size as f64),
+                0.0,
+            ),
+            Config::Qwen3Moe(it) => {
+                let expert = 3.0 * it.moe_intermediate_size as f64;
+                let seen = it.num_experts_per_tok as f64;
+                let sparse = (0..it.num_hidden_layers).filter(|layer| it.is_sparse(*layer)).count() as f64;
+                let dense = (layers - sparse) * 3.0 * it.intermediate_size as f64;
+                grouped(
+                    [it.num_attention_heads, it.num_key_value_heads, it.head_dim],
+                    layers,
+                    layers * 8.0 * hidden + dense + sparse * seen * (expert + hidden),
+                    sparse * expert * hidden * (it.num_experts as f64 - seen),
+                )
             }
         };
         let head = if config.ties_embeddings() { 0.0 } else { embedding };
@@ -63,6 +80,15 @@ impl From<&Config> for Shape {
             worked: f64::INFINITY,
         }
     }
+}
+
+/// Attention with grouped queries: parameters that no token meets, the widths of all heads, what is cached of a token,
+/// what is kept of it for the backward pass beside `inner`, and the number of heads.
+fn grouped(heads: [usize; 3], layers: f64, inner: f64, unseen: f64) -> (f64, f64, f64, f64, f64) {
+    let [queries, shared, width] = heads.map(|it| it as f64);
+    let all = queries * width * 2.0;
+    let shared = shared * width * 2.0;
+    (unseen, layers * all, layers * (shared + 16.0), inner + layers * (1.5 * all + shared), layers * queries)
 }
 
 impl Shape {

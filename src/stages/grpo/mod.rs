@@ -130,7 +130,7 @@ fn roll_out(
     let mut correct = 0.0;
     for (index, answer) in answers.iter().enumerate() {
         let Some((_, problem)) = chosen.get(index / arguments.group) else { continue };
-        rewards.push(scorer.score(&answer.sample(problem, tokenizer.prompt(&problem.question)?)).total);
+        rewards.push(scorer.score(&answer.sample(problem, tokenizer.prompt(&problem.question)?))?.total);
         correct += f64::from(u8::from(crate::reward::answer::is_correct(&answer.text, &problem.answer)));
     }
     let count = answers.len().max(1) as f64;

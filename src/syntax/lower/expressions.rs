@@ -127,6 +127,9 @@ impl Lower<'_> {
                 }
             };
             value = Expr { kind, span };
+            if let Some(ty) = child(&it, Rule::ty) {
+                value = Expr { span, kind: ExprKind::Typed { call: Box::new(value), ty: self.ty(&ty) } };
+            }
         }
         value
     }
