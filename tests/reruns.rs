@@ -201,9 +201,9 @@ fn a_plan_for_programs() {
     }
     let lines: Vec<String> = plan["steps"].as_array().unwrap().iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    {"address":"facts","stage":"problems","state":"hit","key":"KEY","inputs":{},"why":null,"place":null,"estimate":null}
-    {"address":"few","stage":"take","state":"run","key":"KEY","inputs":{"data":["facts"]},"why":"rows 2 rows -> 3 rows","place":"a.rgm:2","estimate":{"seconds":0,"memory":0,"bytes":367,"from":"history"}}
-    {"address":"less","stage":"take","state":"run","key":null,"inputs":{"data":["few"]},"why":"rows 2 rows -> 1 row and 1 more","place":"a.rgm:3","estimate":{"seconds":0,"memory":0,"bytes":122,"from":"history"}}
+    {"address":"facts","stage":"problems","state":"hit","prospect":{"begins":"afresh"},"key":"KEY","inputs":{},"why":null,"place":null,"estimate":null}
+    {"address":"few","stage":"take","state":"run","prospect":{"begins":"afresh"},"key":"KEY","inputs":{"data":["facts"]},"why":"rows 2 rows -> 3 rows","place":"a.rgm:2","estimate":{"seconds":0,"memory":0,"bytes":367,"from":"history"}}
+    {"address":"less","stage":"take","state":"run","prospect":{"begins":"afresh"},"key":null,"inputs":{"data":["few"]},"why":"rows 2 rows -> 1 row and 1 more","place":"a.rgm:3","estimate":{"seconds":0,"memory":0,"bytes":122,"from":"history"}}
     "#);
 }
 
