@@ -125,6 +125,14 @@ fn comments_stay_where_they_belong() {
 }
 
 #[test]
+fn a_comma_at_the_end_goes_and_its_comments_stay() {
+    let text = "output a, b\n  # one\n\n  , # two\nx = 1\n";
+    assert_eq!(formatted(text), "output a, b\n# one\n\n# two\nx = 1\n");
+    keeps(text);
+    keeps("output a,  # one\n# two\n");
+}
+
+#[test]
 fn a_text_with_mistakes_is_not_touched() {
     let complaints = format(SourceId(0), "x = f(").unwrap_err();
     assert_eq!(complaints.iter().next().unwrap().message, "this `(` is never closed");

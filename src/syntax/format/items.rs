@@ -63,6 +63,16 @@ fn lines<'a>(reader: &'a Reader<'a>, range: Range<usize>) -> Vec<Line<'a>> {
     while let Some(chunk) = reader.next_chunk(at..range.end) {
         gap(reader, at..chunk.tokens.start, &mut found);
         let last = reader.speaking(chunk.tokens.clone()).next_back().unwrap_or(chunk.tokens.start);
+        // A comma that nothing follows says nothing; the comments before it follow the item.
+        let is_comma = |at: &usize| reader.tokens.get(*at).is_some_and(|it| it.is_symbol(","));
+        let speaking = reader.speaking(chunk.tokens.start..last + 1);
+        let end = speaking.rev().find(|at| !is_comma(at)).unwrap_or(last);
+        if end < last {
+            found.push(Line::Item(item(reader, chunk.tokens.start..end + 1, None)));
+            gap(reader, end + 1..last, &mut found);
+            at = last + 1;
+            continue;
+        }
         at = last + 1;
         let trail = reader.tokens.get(at).filter(|it| it.kind == Kind::Comment && at < range.end);
         at += usize::from(trail.is_some());
@@ -88,7 +98,7 @@ fn gap<'a>(reader: &'a Reader<'a>, range: Range<usize>, found: &mut Vec<Line<'a>
             found.push(Line::Comment(token.text.trim_end()));
             newlines = 0;
         } else {
-            newlines += 1;
+            newlines += usize::from(token.kind == Kind::Newline);
         }
     }
     if newlines > 1 {
@@ -101,17 +111,13 @@ fn item<'a>(reader: &'a Reader<'a>, tokens: Range<usize>, trail: Option<&'a Toke
     let first = reader.tokens.get(tokens.start);
     let brace = reader.body(tokens.clone()).filter(|_| first.is_some_and(|it| it.is_word("stage")));
     let head = tokens.start..brace.unwrap_or(tokens.end);
-    let mut pieces = if first.is_some_and(|it| it.is_word("use")) { used(reader, head) } else { pieces(reader, head) };
+    let pieces = if first.is_some_and(|it| it.is_word("use")) { used(reader, head) } else { pieces(reader, head) };
     let body = brace.map(|brace| {
         let closing = reader.closing(brace, tokens.end).unwrap_or(tokens.end);
         let comment = reader.tokens.get(brace + 1).filter(|it| it.kind == Kind::Comment);
         let start = brace + 1 + usize::from(comment.is_some());
         (comment.map(|it| it.text.trim_end()), lines(reader, start..closing))
     });
-    // A comma that nothing follows says nothing.
-    while matches!(pieces.last(), Some(Piece::Word { text: ",", .. })) {
-        pieces.pop();
-    }
     let shape = shape(&pieces);
     Item { pieces, body, trail, shape }
 }
