@@ -30,6 +30,7 @@ struct Arguments {
     clip: f64,
     beta2: f64,
     bias_speed: f64,
+    mtp: f64,
     seed: u64,
 }
 
@@ -50,7 +51,7 @@ fn run(context: &Context) -> Result<(), StageError> {
     for (step, batch) in training.steps().zip(batches.iter().skip(training.steps().start as usize)) {
         let sequences: Vec<Sequence> = batch.iter().filter_map(|at| documents.get(*at).cloned()).collect();
         let lr = arguments.lr.at(step, total);
-        let update = likelihood::step(&mut training.trainer, &context.pool, lr, &sequences)?;
+        let update = likelihood::step_ahead(&mut training.trainer, &context.pool, lr, &sequences, arguments.mtp)?;
         training.end_step(update.metrics(lr))?;
     }
     training.finish(folder)
