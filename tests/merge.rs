@@ -224,12 +224,9 @@ fn mistakes_in_a_configuration_are_found_at_their_places() {
         ),
         (
             "merge_method: passthrough\nslices:\n- sources: [{model: a, layer_range: [0, 1, 2]}]\n".to_owned(),
-            "merge.yaml:3:37: slices[0].sources[0].layer_range: expected sequence of 2 elements, found 3 elements in sequence",
+            "merge.yaml:3:37: expected the first layer and the one after the last, found 3 numbers",
         ),
-        (
-            "merge_method: linear\nmodels: {\n".to_owned(),
-            "merge.yaml:3:1: did not find expected node content while parsing a flow node",
-        ),
+        ("merge_method: linear\nmodels: {\n".to_owned(), "merge.yaml:2:9: models: expected a sequence, found map"),
     ] {
         assert_eq!(mistake(&yaml), expected, "{yaml}");
     }

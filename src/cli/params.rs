@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn values_become_the_text_of_sets() {
         let text = "scale: quick\ndev1:\n  lr: 1e-5\n  budget: 2 epochs\nrows: [1, \"a\"]\nproblems: null\n";
-        let expected = ["scale=quick", "dev1.lr=1e-5", "dev1.budget=2 epochs", "rows=[1, \"a\"]", "problems=none"];
+        let expected = ["scale=quick", "dev1.lr=0.00001", "dev1.budget=2 epochs", "rows=[1, \"a\"]", "problems=none"];
         assert_eq!(parse(text).unwrap(), expected);
         assert_eq!(parse("").unwrap(), Vec::<String>::new());
         assert_eq!(parse("[1]").unwrap_err(), "expected names with values, `lr: 1e-5`");

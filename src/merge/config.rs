@@ -86,7 +86,7 @@ struct RawSlice {
 #[serde(deny_unknown_fields)]
 struct RawSource {
     model: Value,
-    layer_range: (usize, usize),
+    layer_range: Vec<usize>,
     parameters: Option<BTreeMap<String, Value>>,
 }
 
@@ -115,9 +115,19 @@ impl Source {
             let message = error.to_string();
             let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
             let path = self.path.clone().unwrap_or_default();
-            MergeError::Configuration { path, line, column, message: message.to_owned(), hint: None }
+            MergeError::Configuration { path, line, column, message: reword(message), hint: None }
         })
     }
+}
+
+/// The parser's complaint about a value of the wrong kind, in the words of all others.
+fn reword(message: &str) -> String {
+    let parts = ["invalid type: ", "invalid value: "].into_iter().find_map(|word| {
+        let (place, rest) = message.split_once(word)?;
+        let (found, expected) = rest.split_once(", expected ")?;
+        Some(format!("{place}expected {expected}, found {found}"))
+    });
+    parts.unwrap_or_else(|| message.to_owned())
 }
 
 impl Configuration {
@@ -168,7 +178,12 @@ impl Configuration {
                     for (index, member) in slice.sources.into_iter().enumerate() {
                         let at = at.field("sources").item(index);
                         let parameters = parameters(member.parameters, &at)?;
-                        let (from, to) = member.layer_range;
+                        let [from, to] = member.layer_range[..] else {
+                            let found = member.layer_range.len();
+                            let message =
+                                format!("expected the first layer and the one after the last, found {found} numbers");
+                            return Err(Mistake::new(at.field("layer_range"), message));
+                        };
                         if from >= to {
                             let message =
                                 format!("expected a range of layers that begins before it ends, found {from} to {to}");

@@ -64,11 +64,14 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// `linear_merge` is far from `merge.linear`, but `merge.ties` and `linear` share a word with it.
+    /// `linear_merge` is far from `merge.linear`, but they share two words; `merge.ties` and `ties` share one.
     fn by_last_word(&self, path: &str, scope: &Scope) -> Option<String> {
         let words: Vec<&str> = path.split(['.', '_']).collect();
-        let shares = |it: &&str| it.split(['.', '_']).any(|word| words.contains(&word));
-        self.paths(scope).find(shares).map(|it| format!("did you mean `{it}`?"))
+        let shared = |it: &str| it.split(['.', '_']).filter(|word| words.contains(word)).count();
+        let length = |it: &str| it.split(['.', '_']).count();
+        let paths = self.paths(scope).filter(|it| shared(it) > 0);
+        let nearest = paths.min_by_key(|it| (std::cmp::Reverse(shared(it)), length(it)));
+        nearest.map(|it| format!("did you mean `{it}`?"))
     }
 
     /// The paths of all stages that are known in a scope.

@@ -161,6 +161,22 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Whether two steps are one, or make the same of the same.
+    fn is_one_step(&self, one: Option<StepId>, other: Option<StepId>) -> bool {
+        // Where nothing runs nobody knows.
+        let (Some(one), Some(other)) = (one, other) else { return true };
+        let (Some(a), Some(b)) = (self.program.calls.get(one.0), self.program.calls.get(other.0)) else { return true };
+        let same = |(port, steps): (&String, &Vec<StepId>)| {
+            let others = b.inputs.get(port).map(Vec::as_slice).unwrap_or_default();
+            let mut pairs = steps.iter().zip(others);
+            steps.len() == others.len() && pairs.all(|(a, b)| self.is_one_step(Some(*a), Some(*b)))
+        };
+        one == other
+            || (&a.stage, &a.arguments, &a.files) == (&b.stage, &b.arguments, &b.files)
+                && a.inputs.len() == b.inputs.len()
+                && a.inputs.iter().all(same)
+    }
+
     /// What is merged must fit the base, and hold experts that belong together.
     fn check_merge(&mut self, stage: &Signature<'_>, values: &[Placed]) {
         let mut models: Vec<(String, &Artifact, Span)> = Vec::new();
@@ -180,7 +196,7 @@ impl<'a> Evaluator<'a> {
                 Diagnostic::error(*span, format!("cannot merge `{first}` and `{key}`: their architectures differ"))
                     .note(format!("`{field}` is {a} in `{first}` and {b} in `{key}`"))
                     .hint("merge models that come from one `init`")
-            } else if shape.is_mixture() && stands && one.origin != other.origin {
+            } else if shape.is_mixture() && stands && !self.is_one_step(one.origin, other.origin) {
                 Diagnostic::error(
                     *span,
                     format!("cannot merge `{first}` and `{key}`: their experts do not belong together"),
