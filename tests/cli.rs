@@ -26,7 +26,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       status  Show how the newest run stands, also while it goes on
       show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
       graph   Print the graph of a recipe's steps
-      score   Score the answers in a JSON Lines file, which hold `answer` and `completion`, or TRL's columns
+      score   Score the answers in a JSON Lines file by a reward, without training anything
       model   Work with a model folder by itself
       help    Print this message or the help of the given subcommand(s)
 
