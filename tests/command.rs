@@ -249,13 +249,13 @@ output score, again
     score   0.0 %  0.0 to 29.9            4.0        0      0            0          9         9
     --- stderr
     9 steps: 0 made, 9 to run
-      start   facts             problems
+      start   facts             problems, about DURATION
       done    facts DURATION, SIZE
-      start   raw.tokenizer.text  documents
+      start   raw.tokenizer.text  documents, about DURATION
       done    raw.tokenizer.text DURATION, SIZE
-      start   raw.tokenizer     tokenizer
+      start   raw.tokenizer     tokenizer, about DURATION
       done    raw.tokenizer DURATION, SIZE
-      start   raw               init
+      start   raw               init, about DURATION
       done    raw DURATION, SIZE
       start   copied            command
       done    copied DURATION, SIZE
@@ -287,20 +287,20 @@ output few, other, lost, used
     exit 3
     --- stderr
     9 steps: 0 made, 9 to run
-      start   facts             problems
+      start   facts             problems, about DURATION
       done    facts DURATION, SIZE
       start   lost              command
       FAILED  lost              what the program left in `{out}` is no Report: report.json: No such file or directory (os error 2)
               its log is .regimen/logs/KEY.log
       start   other             command
       done    other DURATION, SIZE
-      start   raw.tokenizer.text  documents
+      start   raw.tokenizer.text  documents, about DURATION
       done    raw.tokenizer.text DURATION, SIZE
-      start   raw.tokenizer     tokenizer
+      start   raw.tokenizer     tokenizer, about DURATION
       done    raw.tokenizer DURATION, SIZE
-      start   raw               init
+      start   raw               init, about DURATION
       done    raw DURATION, SIZE
-      start   kept              reject
+      start   kept              reject, about DURATION
       FAILED  kept              expected 1 rows, found 0 among 18 answers to 9 problems; raise `n`, lower `rows` or relax `keep`
               the last figures are acceptance 0
       skip    few               kept failed

@@ -82,7 +82,8 @@ fn the_whole_recipe_killed_again_and_again_ends_in_the_same_bytes() {
         let store = format!("killed{round}");
         for moment in 0..20 {
             let every = ["0s", "1s"][(moment % 2) as usize];
-            let mut child = test.command(&run(&store, every)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child =
+                test.command(&run(&store, every)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
             let out = BufReader::new(child.stdout.take().unwrap());
             let reader = thread::spawn(move || {
                 out.lines().map_while(Result::ok).filter(|line| line.contains("\"step_resumed\"")).count() as u64

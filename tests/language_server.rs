@@ -192,7 +192,33 @@ fn an_editor_is_served() {
     assert!(!arguments.contains(&"rows = ".to_owned()));
     assert_eq!(complete("scores[zero]", 7), ["model", "zero"]);
     assert_eq!(complete("pass1", 0).first().unwrap(), "pass1");
-    assert_eq!(complete("linear(", 0), ["linear"]);
+    assert_eq!(
+        complete("linear(", 0),
+        [
+            "arcee_fusion",
+            "breadcrumbs",
+            "breadcrumbs_ties",
+            "dare_linear",
+            "dare_ties",
+            "della",
+            "della_linear",
+            "ema",
+            "from",
+            "karcher",
+            "linear",
+            "model_stock",
+            "multislerp",
+            "nearswap",
+            "nuslerp",
+            "passthrough",
+            "ram",
+            "ramplus_tl",
+            "sce",
+            "slerp",
+            "task_arithmetic",
+            "ties"
+        ]
+    );
     assert!(complete("output soup", 0).contains(&"require".to_owned()));
 
     // Definitions: here, in another recipe, in the library.

@@ -44,5 +44,5 @@ mod syntax_format;
 mod syntax_limits;
 mod syntax_tree;
 mod together;
-mod versions;
 mod verify;
+mod versions;

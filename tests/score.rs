@@ -31,7 +31,7 @@ fn the_table_counts_what_has_no_value() {
     exit 0
     --- stdout
     term        mean  spread  rows  no value
-    accuracy  1.0000  0.0000     2         1
+    accuracy       1       0     2         1
     format    0.3333  0.5774     3         0
     reward    1.5000  0.7071     2         1
     1 row without a reward: the right answer cannot be read

@@ -44,7 +44,8 @@ fn fingerprint(object: &Path) -> String {
     }
     if let Ok(bytes) = fs::read(object.join("model.safetensors")) {
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let numbers = |data: &[u8]| data.as_chunks().0.iter().map(|it| f64::from(f32::from_le_bytes(*it).abs())).sum::<f64>();
+        let numbers =
+            |data: &[u8]| data.as_chunks().0.iter().map(|it| f64::from(f32::from_le_bytes(*it).abs())).sum::<f64>();
         let sum: f64 = tensors.tensors().iter().map(|(_, tensor)| numbers(tensor.data())).sum();
         return format!("weights {}", figure(sum));
     }

@@ -23,10 +23,10 @@ use crate::{
     syntax,
 };
 
-/// Score the answers in a JSON Lines file, which hold `answer` and `completion`, or TRL's columns
+/// Score the answers in a JSON Lines file by a reward, without training anything
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The file, one JSON object a line
+    /// The file, one JSON object a line, with `answer` and `completion` or the columns of TRL
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The reward, as a recipe would write it: `2 * accuracy + format`

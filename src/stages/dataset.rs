@@ -19,7 +19,7 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "dataset", version: 1, run, check: Some(check), extends: None };
+pub const STAGE: Stage = Stage { name: "dataset", version: 2, run, check: Some(check), extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
