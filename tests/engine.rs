@@ -18,7 +18,7 @@ use regimen::{
     plan::{Condition, Figure, Gate, Graph, Output, Plan, Side, Step, StepId},
     run::{Event, Interrupts, Logged, Options, Outcome, RunError, Status, digest_inputs, run},
     schedule::{Schedule, Why},
-    stages::{Context, Progress, Stage, StageError},
+    stages::{Context, Progress, Stage, StageError, context::figures},
     store::{Records, Store},
 };
 use serde_json::{Value, json};
@@ -55,7 +55,12 @@ fn text_of(folder: &Path) -> String {
 }
 
 fn write(context: &Context) -> Result<(), StageError> {
-    context.progress(Progress { done: 1, total: 1, unit: "rows", metrics: vec![("loss", 0.5), ("odd", f64::NAN)] });
+    context.progress(Progress {
+        done: 1,
+        total: 1,
+        unit: "rows",
+        metrics: figures([("loss", 0.5), ("odd", f64::NAN)]),
+    });
     put(context, "text", context.arguments["text"].as_str().unwrap())
 }
 

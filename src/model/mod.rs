@@ -1,7 +1,6 @@
 //! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU.
 
 mod ahead;
-mod average;
 pub mod bench;
 pub mod commands;
 mod config;
@@ -24,7 +23,6 @@ mod transformer;
 mod weights;
 
 pub use ahead::LogProbsAhead;
-pub use average::average;
 pub use config::{Config, DeepseekConfig, LlamaConfig, Qwen2Config, Qwen3MoeConfig, Rope, Scaling, SpecialTokens};
 pub use error::ModelError;
 pub use gradients::{Gradients, PartLoss, gradients};

@@ -394,7 +394,7 @@ impl<'a> Dispatcher<'a> {
 
 fn progressed(address: String, progress: Progress) -> Event {
     let metrics = progress.metrics.into_iter().filter(|(_, value)| value.is_finite());
-    let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
+    let metrics = metrics.map(|(name, value)| (name.into_owned(), value)).collect();
     let unit = progress.unit.to_owned();
     Event::Progress { address, done: progress.done, total: progress.total, unit, metrics }
 }

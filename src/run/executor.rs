@@ -208,7 +208,7 @@ fn progress(
     Box::new(move |progress| {
         // JSON has no word for what is not finite, and a record must stay readable.
         let finite = progress.metrics.iter().filter(|(_, value)| value.is_finite());
-        let finite = finite.map(|(name, value)| ((*name).to_owned(), *value));
+        let finite = finite.map(|(name, value)| (name.to_string(), *value));
         kept.lock().unwrap_or_else(PoisonError::into_inner).extend(finite);
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| last.elapsed() >= INTERVAL) || progress.done == progress.total;

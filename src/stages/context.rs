@@ -1,6 +1,7 @@
 //! What a stage is handed: arguments, the folders of its input artifacts, and a folder to fill.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
@@ -45,7 +46,16 @@ pub struct Progress {
     /// What is counted: "steps", "rows".
     pub unit: &'static str,
     /// Named figures of the moment, such as `loss` or `reward`.
-    pub metrics: Vec<(&'static str, f64)>,
+    pub metrics: Metrics,
+}
+
+/// Figures by their names, in the order in which they are shown.
+pub type Metrics = Vec<(Cow<'static, str>, f64)>;
+
+/// Figures whose names are known beforehand.
+#[must_use]
+pub fn figures<const COUNT: usize>(figures: [(&'static str, f64); COUNT]) -> Metrics {
+    figures.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }
 
 impl Context {

@@ -16,6 +16,7 @@ use crate::{
     stages::{
         Context, Progress, Stage, StageError,
         checkpoint::Course,
+        context::figures,
         rollout::{Draw, Origin, Respondent, numbered},
     },
 };
@@ -99,7 +100,7 @@ fn run(context: &Context) -> Result<(), StageError> {
             course.done += 1;
         }
         let Known { kept, seen, .. } = course.known;
-        let metrics = vec![("kept", kept as f64), ("acceptance", kept as f64 / seen.max(1) as f64)];
+        let metrics = figures([("kept", kept as f64), ("acceptance", kept as f64 / seen.max(1) as f64)]);
         context.progress(Progress { done: course.done, total, unit: "problems", metrics });
         course.pause(context, &mut |_| Ok(()))?;
     }

@@ -4,7 +4,10 @@ use rayon::ThreadPool;
 
 use crate::{
     model::{AdamW, AdamWSettings, ModelError, Moments, PartLoss, Transformer, gradients},
-    stages::{StageError, training::Metrics},
+    stages::{
+        StageError,
+        context::{Metrics, figures},
+    },
 };
 
 /// What stays the same from step to step.
@@ -85,12 +88,12 @@ impl Update {
     /// The figures that every training tells of a step.
     #[must_use]
     pub fn metrics(&self, lr: f64) -> Metrics {
-        vec![
+        figures([
             ("loss", self.loss),
             ("learning_rate", lr),
             ("grad_norm", self.gradient_norm),
             ("expert_imbalance", self.imbalance),
-        ]
+        ])
     }
 }
 

@@ -11,12 +11,10 @@ use crate::{
     stages::{
         Context, Progress, StageError, card,
         checkpoint::Course,
+        context::Metrics,
         trainer::{Settings, Trainer},
     },
 };
-
-/// A training step's figures by their names, in the order in which they are shown.
-pub type Metrics = Vec<(&'static str, f64)>;
 
 /// A model in training, at some step of it.
 pub struct Training<'a> {
@@ -88,7 +86,7 @@ impl<'a> Training<'a> {
         let done = self.course.done;
         let mut line = Map::from_iter([("step".to_owned(), Value::from(done))]);
         // JSON has no word for what is not finite.
-        line.extend(metrics.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
+        line.extend(metrics.iter().map(|(name, value)| (name.to_string(), Value::from(*value))));
         self.course.push(&line)?;
         self.context.progress(Progress { done, total: self.total, unit: "steps", metrics });
         self.course.pause(self.context, &mut |folder| save(&self.trainer, self.reference.as_ref(), folder))

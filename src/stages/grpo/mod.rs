@@ -14,14 +14,20 @@ use crate::{
         schedule::Schedule,
         units::{Amount, Unit},
     },
-    data::{dataset, order::Order, rows::Problem, tokenizer::Tokenizer},
+    data::{
+        dataset,
+        order::Order,
+        rows::{Problem, Sample},
+        tokenizer::Tokenizer,
+    },
     model::Transformer,
     reward::score::Scorer,
     stages::{
         Context, Stage, StageError,
-        rollout::{Draw, Numbered, Respondent},
+        context::{Metrics, figures},
+        rollout::{Answer, Draw, Numbered, Respondent},
         trainer::{Settings, Trainer},
-        training::{Metrics, Reference, Training, is_open_ended},
+        training::{Reference, Training, is_open_ended},
     },
 };
 use advantage::{Normalize, advantages, deviation, mean};
@@ -126,26 +132,33 @@ fn roll_out(
     let reward = arguments.reward.constant_at(step);
     let reward = reward.ok_or_else(|| StageError::Arguments("expected a reward at every step".to_owned()))?;
     let scorer = Scorer::new(reward)?;
-    let mut rewards = Vec::with_capacity(answers.len());
+    let mut scores = Vec::with_capacity(answers.len());
     let mut correct = 0.0;
-    for (index, answer) in answers.iter().enumerate() {
-        let Some((_, problem)) = chosen.get(index / arguments.group) else { continue };
-        rewards.push(scorer.score(&answer.sample(problem, tokenizer.prompt(&problem.question)?))?.total);
-        correct += f64::from(u8::from(crate::reward::answer::is_correct(&answer.text, &problem.answer)));
+    for ((_, problem), answers) in chosen.iter().zip(answers.chunks(arguments.group)) {
+        let prompt = tokenizer.prompt(&problem.question)?;
+        let samples: Vec<Sample> = answers.iter().map(|answer| answer.sample(problem, prompt.clone())).collect();
+        scores.extend(scorer.score_group(&samples.iter().collect::<Vec<_>>())?);
+        let right = |answer: &&Answer| crate::reward::answer::is_correct(&answer.text, &problem.answer);
+        correct += answers.iter().filter(right).count() as f64;
     }
+    let rewards: Vec<f64> = scores.iter().map(|it| it.total).collect();
     let count = answers.len().max(1) as f64;
     let lengths: Vec<f64> = answers.iter().map(|it| it.completion.ids.len() as f64).collect();
     let cut = answers.iter().filter(|it| !it.completion.stopped).count() as f64;
     let spread: Vec<f64> = rewards.chunks(arguments.group).map(deviation).collect();
     let even = spread.iter().filter(|it| **it < 1e-9).count() as f64;
-    let metrics = vec![
+    let mut metrics = figures([
         ("reward", mean(&rewards)),
         ("reward_std", mean(&spread)),
         ("frac_reward_zero_std", even / spread.len().max(1) as f64),
         ("accuracy", correct / count),
         ("completions/mean_length", mean(&lengths)),
         ("completions/clipped_ratio", cut / count),
-    ];
+    ]);
+    for spread in scorer.spreads(&scores) {
+        metrics.push((format!("rewards/{}/mean", spread.term).into(), spread.mean));
+        metrics.push((format!("rewards/{}/std", spread.term).into(), spread.deviation));
+    }
     let advantages = advantages(&rewards, arguments.group, arguments.normalize);
     let experiences = answers.into_iter().zip(advantages);
     let experiences =
@@ -187,7 +200,7 @@ fn learn(
     };
     let learnt = minibatches.learn(trainer, reference, &rollout.experiences, lr)?;
     let mut metrics = rollout.metrics;
-    metrics.extend([
+    metrics.extend(figures([
         ("loss", learnt.loss),
         ("kl", learnt.kl),
         ("clip_ratio", learnt.clip_ratio),
@@ -196,6 +209,6 @@ fn learn(
         ("grad_norm", learnt.gradient_norm),
         ("learning_rate", lr),
         ("expert_imbalance", learnt.imbalance),
-    ]);
+    ]));
     Ok(metrics)
 }
