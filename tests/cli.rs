@@ -19,17 +19,31 @@ fn help_lists_the_commands_and_the_exit_codes() {
     Usage: regimen <COMMAND>
 
     Commands:
-      check   Check a recipe: names, types, units, labels; nothing runs
-      plan    Show what would run, why, and at what price; nothing runs
-      run     Run a recipe: each step once ever, its result kept by content
-      why     Say why a step would run: the first field that differs, both values, the source line
-      status  Show how the newest run stands, also while it goes on
-      show    Show what is kept under an address, a key or a digest: arguments, inputs, files, metrics
-      graph   Print the graph of a recipe's steps
-      score   Score the answers in a JSON Lines file, which hold `answer` and `completion`, or TRL's
-              columns
-      model   Work with a model folder by itself
-      help    Print this message or the help of the given subcommand(s)
+      check        Check a recipe: names, types, units, labels; nothing runs
+      plan         Show what would run, why, and at what price; nothing runs
+      run          Run a recipe: each step once ever, its result kept by content
+      diff         Say what differs between two recipes: what would run anew, and at what price
+      why          Say why a step would run: the first field that differs, both values, the source line
+      status       Show how the newest run stands, also while it goes on
+      log          List the runs: when, which recipe, how each ended, what it made
+      show         Show what is kept under an address, a key or a digest: arguments, inputs, files,
+                   metrics
+      trace        Go from an artifact, or from one row of it, back to its sources
+      graph        Print the graph of a recipe's steps
+      gc           Remove what neither the recipes named nor the last runs need; records stay
+      verify       Read what is kept against its digests; what is damaged is moved aside, to be made
+                   again
+      merge        Merge models as a YAML file says, in the form that mergekit reads
+      score        Score the answers in a JSON Lines file by a reward, without training anything
+      fmt          Bring recipes into their one canonical form
+      doc          Show what a stage takes and gives, from the `##` comments
+      pin          Write the digest of each input's file into the recipe, `@ blake3:..`; a changed file
+                   is an error from then on
+      lsp          Serve an editor: mistakes as one types, hover, completion, definitions, renaming,
+                   formatting
+      completions  Print completions for a shell
+      model        Work with a model folder by itself
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -42,6 +56,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
         3  a step failed
         4  a `require` does not hold
         5  the store is damaged or cannot be used
+        7  the plan does not fit the memory, the disk or the `--budget`
       130  interrupted
     ");
 }
@@ -214,11 +229,12 @@ fn show_tells_what_a_step_was_made_from() {
       key     DIGEST
       object  DIGEST
       took DURATION
+      rows    2
     made from
       rows     2 rows
       backend  "candle-cpu-f32"
-      data     DIGEST
       version  1
+      data     facts (problems) DIGEST, 9 rows
     files
       dataset.json SIZE  DIGEST
       rows.jsonl SIZE  DIGEST
