@@ -32,12 +32,15 @@ pub enum Needs {
     Tokens,
 }
 
+/// The values of a group of samples, in their order.
+pub type Values = Result<Vec<Option<f64>>, RewardError>;
+
 /// How a function comes to its values; there is none where it does not apply, as where the right answer cannot be read.
 #[derive(Clone, Copy)]
 pub enum Code {
     Each(fn(&Sample, &[Value]) -> Option<f64>),
     /// Compares the answers to one question, or gets over a cost that is the same for many.
-    Group(fn(&[&Sample], &[Value]) -> Result<Vec<Option<f64>>, RewardError>),
+    Group(fn(&[&Sample], &[Value]) -> Values),
 }
 
 /// Every scoring function that needs no model.
@@ -57,7 +60,7 @@ pub const FUNCTIONS: &[Function] = &[
 
 /// A scoring function that a stage lends, such as one that asks a model: the values of a group of samples, given the
 /// term's arguments.
-pub type Lent = Box<dyn Fn(&[&Sample], &[Value]) -> Result<Vec<Option<f64>>, RewardError> + Send + Sync>;
+pub type Lent = Box<dyn Fn(&[&Sample], &[Value]) -> Values + Send + Sync>;
 
 /// A reward expression whose names and arguments have been checked.
 pub struct Scorer {
@@ -110,7 +113,7 @@ impl Function {
     pub const fn group(
         name: &'static str,
         check: fn(&str, &[Value]) -> Result<(), RewardError>,
-        code: fn(&[&Sample], &[Value]) -> Result<Vec<Option<f64>>, RewardError>,
+        code: fn(&[&Sample], &[Value]) -> Values,
     ) -> Self {
         Self { name, check, needs: Needs::Answer, code: Code::Group(code) }
     }

@@ -75,11 +75,8 @@ pub fn tokenize(text: &str, commas: Commas) -> Option<Vec<Spaced>> {
         }
         let before = lexer.tokens.len();
         lexer.next(spaced)?;
-        if lexer.tokens.len() > before {
-            spaced = false;
-        } else {
-            spaced = true;
-        }
+        // What left no token, such as a dollar, stands between as a space does.
+        spaced = lexer.tokens.len() == before;
     }
 }
 
