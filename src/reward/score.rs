@@ -32,7 +32,7 @@ pub enum Needs {
     Tokens,
 }
 
-/// The values of some samples.
+/// The values of a group of samples, in their order.
 pub type Values = Result<Vec<Option<f64>>, RewardError>;
 
 /// How a function comes to its values; there is none where it does not apply, as where the right answer cannot be read.
@@ -60,7 +60,7 @@ pub const FUNCTIONS: &[Function] = &[
 
 /// A scoring function that a stage lends, such as one that asks a model: the values of a group of samples, given the
 /// term's arguments.
-pub type Lent = Box<dyn Fn(&[&Sample], &[Value]) -> Result<Vec<Option<f64>>, RewardError> + Send + Sync>;
+pub type Lent = Box<dyn Fn(&[&Sample], &[Value]) -> Values + Send + Sync>;
 
 /// A reward expression whose names and arguments have been checked.
 pub struct Scorer {

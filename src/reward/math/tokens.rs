@@ -75,7 +75,8 @@ pub fn tokenize(text: &str, commas: Commas) -> Option<Vec<Spaced>> {
         }
         let before = lexer.tokens.len();
         lexer.next(spaced)?;
-        spaced = lexer.tokens.len() <= before;
+        // What left no token, such as a dollar, stands between as a space does.
+        spaced = lexer.tokens.len() == before;
     }
 }
 
