@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
+    io::ErrorKind,
     io::Seek,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -179,7 +180,11 @@ impl Drop for Claim {
 pub(super) fn sweep(store: &Store) -> Result<(), StoreError> {
     let folder = store.root.join("scratch");
     for entry in fs::read_dir(&folder).map_err(|error| StoreError::file(&folder, error))?.flatten() {
-        sweep_one(store, &entry.path())?;
+        match sweep_one(store, &entry.path()) {
+            // A program that a killed run left behind may write for a moment yet; a later run sweeps after it.
+            Err(StoreError::File { error, .. }) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            swept => _ = swept?,
+        }
     }
     durable::sync_folder(&folder)
 }
