@@ -19,14 +19,15 @@ impl<'a> Journal<'a> {
     }
 
     pub(super) fn tell(&mut self, event: Event) -> Result<(), StoreError> {
-        (self.report)(&event);
         let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64);
         let logged = Logged { at, event };
-        match &mut self.log {
-            Some(log) => log.append(&logged)?,
-            None => self.early.push(logged),
+        // Written first: whoever is told of an event finds it in the log.
+        let written = self.log.as_mut().map_or(Ok(()), |log| log.append(&logged));
+        (self.report)(&logged.event);
+        if self.log.is_none() {
+            self.early.push(logged);
         }
-        Ok(())
+        written
     }
 
     /// Starts the log, with what happened so far.
