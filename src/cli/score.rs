@@ -45,7 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         complete(&row, scorer.needs()).map_err(|message| DataError::row(&arguments.file, row.line, message))?;
         Ok(row)
     });
-    let rows = rows.collect::<Result<Vec<_>, DataError>>()?;
+    // All of them first, and then the errors in order: which one is told must not depend on who was quicker.
+    let rows = rows.collect::<Vec<Result<_, DataError>>>().into_iter().collect::<Result<Vec<_>, _>>()?;
     let scores = score(&scorer, &rows)?;
     if arguments.json { print_json(&scorer, &scores) } else { print_table(&scorer, &scores) }
 }
@@ -80,7 +81,8 @@ fn complete(row: &AnswerRow, needs: Needs) -> Result<(), String> {
 /// The scores in the order of the rows. Answers to one question are scored together where a term compares them.
 fn score(scorer: &Scorer, rows: &[AnswerRow]) -> Result<Vec<Score>, CliError> {
     if scorer.is_each() {
-        return Ok(rows.par_iter().map(|row| scorer.score(&row.sample)).collect::<Result<_, _>>()?);
+        let scores: Vec<_> = rows.par_iter().map(|row| scorer.score(&row.sample)).collect();
+        return Ok(scores.into_iter().collect::<Result<_, _>>()?);
     }
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, row) in rows.iter().enumerate() {
