@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a run takes time, and its log says when")]
 
 mod board;
+mod desk;
 mod dispatcher;
 mod event;
 mod executor;
@@ -34,7 +35,7 @@ pub use self::{
     inputs::{digest_inputs, digest_inputs_with},
     machine::{free_disk, free_memory, machine},
     needs::needs,
-    prospects::foresee,
+    prospects::{foresee, tally},
     rerun::{Rerun, rerun},
 };
 use crate::{

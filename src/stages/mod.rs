@@ -21,6 +21,7 @@ mod part;
 mod pretrain;
 mod problems;
 mod reject;
+pub mod review;
 mod rollout;
 mod sample;
 mod sft;
@@ -94,6 +95,7 @@ pub const REGISTRY: &[Stage] = &[
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
+    review::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,
