@@ -72,9 +72,15 @@ impl Decision {
 pub enum Entry {
     Decision(Decision),
     /// Whatever is undecided stays out.
-    Done { by: String, at: u64 },
+    Done {
+        by: String,
+        at: u64,
+    },
     /// It is not done after all.
-    Reopen { by: String, at: u64 },
+    Reopen {
+        by: String,
+        at: u64,
+    },
 }
 
 /// All that was decided in a review, the latest word of each person on each row.
@@ -255,10 +261,7 @@ mod tests {
             first,
             last,
         };
-        assert_eq!(
-            decisions.people(),
-            [person("ada", [2, 0, 0, 1], 10, 60), person("bob", [1, 1, 0, 1], 30, 40)]
-        );
+        assert_eq!(decisions.people(), [person("ada", [2, 0, 0, 1], 10, 60), person("bob", [1, 1, 0, 1], 30, 40)]);
         let before = decisions.reviewed().decisions;
         decisions.add(Entry::Done { by: "ada".to_owned(), at: 70 });
         assert!(decisions.tally(&rows).is_complete());

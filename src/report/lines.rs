@@ -83,7 +83,8 @@ pub fn line(event: &Event) -> Option<String> {
 pub fn person(person: &Person) -> String {
     let counts = [(person.accepted, "accepted"), (person.edited, "edited"), (person.refused, "refused")];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
-    let mut parts: Vec<String> = counts.map(|(count, word)| format!("{} {word}", format::count(*count as u64))).collect();
+    let mut parts: Vec<String> =
+        counts.map(|(count, word)| format!("{} {word}", format::count(*count as u64))).collect();
     if person.overruled > 0 {
         parts.push(format!("{} decided otherwise by another", format::count(person.overruled as u64)));
     }

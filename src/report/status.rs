@@ -84,7 +84,8 @@ impl Standing {
     fn look(&mut self, store: &Store) {
         for (address, (key, command)) in self.asking.clone() {
             if let Some(tally) = run::tally(&store.review(&key)) {
-                let next = if tally.is_complete() { "`regimen run` goes on".to_owned() } else { format!("type `{command}`") };
+                let next =
+                    if tally.is_complete() { "`regimen run` goes on".to_owned() } else { format!("type `{command}`") };
                 self.set(&address, "review", format!("{}: {next}", why::review(tally)));
             }
         }

@@ -13,7 +13,7 @@ use crate::{
         StageError,
         review::{Question, Reviews},
     },
-    store::{Opening, Review, Store},
+    store::{Asked, Opening, Review, Store, StoreError},
 };
 
 /// The desk of a step that runs.
@@ -29,7 +29,8 @@ impl Reviews for Desk {
     fn ask(&self, question: Question) -> Result<(), StageError> {
         let review = self.opening.review();
         if review.asked().is_none() {
-            self.opening.carry(&self.earlier(question.digests, review)?)?;
+            let same_guide = |asked: &Asked| of_guide(&asked.fields) == of_guide(&self.fields);
+            self.opening.carry(&earlier(&self.store, review, question.digests, same_guide)?)?;
         }
         Ok(self.opening.ask(&self.fields, &self.address, question.rows, question.guide)?)
     }
@@ -39,31 +40,36 @@ impl Reviews for Desk {
     }
 }
 
-impl Desk {
-    /// What was decided under the same guide on rows that are there again. The newest review that knows a row has the word.
-    fn earlier(&self, rows: &[Digest], review: &Review) -> Result<Vec<Entry>, StageError> {
-        let mut open: BTreeSet<Digest> = rows.iter().copied().collect();
-        for decision in review.journal()?.decisions.standing() {
-            open.remove(&decision.row);
+/// What was decided in other reviews, of which `fits` tells, on rows that are open in this one. The newest review that
+/// knows a row has the word.
+///
+/// # Errors
+/// Where a journal cannot be read.
+pub fn earlier(
+    store: &Store,
+    review: &Review,
+    rows: &[Digest],
+    fits: impl Fn(&Asked) -> bool,
+) -> Result<Vec<Entry>, StoreError> {
+    let decided = review.journal()?.decisions;
+    let mut open: BTreeSet<Digest> = rows.iter().copied().filter(|row| decided.on(row).is_none()).collect();
+    let mut entries = Vec::new();
+    for (asked, other) in store.reviews() {
+        if other.key() == review.key() || !fits(&asked) {
+            continue;
         }
-        let mut entries = Vec::new();
-        for (asked, other) in self.store.reviews() {
-            if other.key() == review.key() || of_guide(&asked.fields) != of_guide(&self.fields) {
-                continue;
-            }
-            let decisions = other.journal()?.decisions;
-            let known: Vec<Digest> = open.iter().copied().filter(|row| decisions.on(row).is_some()).collect();
-            for row in known {
-                open.remove(&row);
-                let said = decisions.all_on(&row).iter().cloned();
-                entries.extend(said.map(|mut decision| {
-                    decision.carried.get_or_insert(*other.key());
-                    Entry::Decision(decision)
-                }));
-            }
+        let decisions = other.journal()?.decisions;
+        let known: Vec<Digest> = open.iter().copied().filter(|row| decisions.on(row).is_some()).collect();
+        for row in known {
+            open.remove(&row);
+            let said = decisions.all_on(&row).iter().cloned();
+            entries.extend(said.map(|mut decision| {
+                decision.carried.get_or_insert(*other.key());
+                Entry::Decision(decision)
+            }));
         }
-        Ok(entries)
     }
+    Ok(entries)
 }
 
 /// The digest of a step's guide.

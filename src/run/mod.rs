@@ -28,8 +28,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
+    desk::earlier,
     event::{Event, Logged, Output, Status},
     fit::{Budget, Misfit, fits},
     inputs::{digest_inputs, digest_inputs_with},
@@ -38,6 +38,7 @@ pub use self::{
     prospects::{foresee, tally},
     rerun::{Rerun, rerun},
 };
+use self::{dispatcher::Dispatcher, journal::Journal};
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
     plan::Plan,

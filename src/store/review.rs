@@ -145,12 +145,12 @@ impl Review {
         let mut journal = Journal::default();
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate();
         // What has no end was never told to anybody.
-        lines.by_ref().filter_map(|(at, line)| Some((at, line.strip_suffix(b"\n")?))).for_each(|(at, line)| {
-            match entry(line) {
+        lines.by_ref().filter_map(|(at, line)| Some((at, line.strip_suffix(b"\n")?))).for_each(
+            |(at, line)| match entry(line) {
                 Some(entry) => journal.decisions.add(entry),
                 None => journal.damaged.push(at + 1),
-            }
-        });
+            },
+        );
         Ok(journal)
     }
 
@@ -237,7 +237,11 @@ impl Opening {
             let scratch = self.scratch.join(name);
             disk::remove_file(&scratch)?;
             // The rows are those of an object, which nobody writes to; the guide lies where it may change.
-            if name == ROWS { disk::link(from, &scratch)? } else { disk::copy(from, &scratch)? }
+            if name == ROWS {
+                disk::link(from, &scratch)?
+            } else {
+                disk::copy(from, &scratch)?
+            }
             durable::sync(&scratch)?;
             durable::rename(&scratch, &folder.join(name))?;
         }
