@@ -83,6 +83,14 @@ pub(super) fn filter(known: Known) -> Option<Estimate> {
     ))
 }
 
+/// What a person needs is not counted: the step itself only copies rows.
+pub(super) fn review(known: Known) -> Option<Estimate> {
+    let data = rows(known, "data")?;
+    let made = Rows { exact: false, ..data };
+    let held = data.rows * (data.bytes + 96.0);
+    Some(plain(2.0 * COPY * data.rows + 2e-3, held, made.rows * made.bytes, Made::Rows(made)))
+}
+
 pub(super) fn mix(known: Known) -> Option<Estimate> {
     let parts = known.inputs.get("parts")?.iter().map(|made| match made {
         Made::Rows(rows) => Some(*rows),

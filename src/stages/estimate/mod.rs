@@ -27,6 +27,7 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "documents" => data::documents(known),
         "filter" => data::filter(known),
         "mix" => data::mix(known),
+        "review" => data::review(known),
         "split" => data::split(known),
         "take" => data::take(known),
         "tokenizer" => data::tokenizer(known),
