@@ -13,6 +13,7 @@ mod graph;
 mod interval;
 mod log;
 mod lsp;
+mod machine;
 mod merge;
 mod model;
 mod params;

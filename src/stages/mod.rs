@@ -1,5 +1,6 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod best;
 mod card;
 pub mod checkpoint;
 mod command;
@@ -9,6 +10,7 @@ mod dataset;
 mod documents;
 pub mod estimate;
 mod eval;
+mod filler;
 mod filter;
 mod grpo;
 mod init;
@@ -59,10 +61,12 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    best::STAGE,
     command::STAGE,
     dataset::STAGE,
     documents::STAGE,
     eval::STAGE,
+    filler::STAGE,
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,

@@ -72,6 +72,19 @@ pub(super) fn documents(known: Known) -> Option<Estimate> {
     Some(plain(2.2e-6 * data.rows, 64.0 * 1024.0, data.rows * bytes, Made::Rows(made)))
 }
 
+pub(super) fn filler(known: Known) -> Option<Estimate> {
+    let count = counted(known, "rows", Unit::Rows)?;
+    let [question, answer] = ["question", "answer"].map(|name| counted(known, name, Unit::Tokens));
+    let (question, answer) = (question?, answer?);
+    let worked = counted(known, "worked", Unit::Tokens);
+    let problem = known.arguments.get("kind").is_some_and(|kind| kind == "problem");
+    // A word of two to five letters and a space.
+    let bytes = 30.0 + 4.5 * (question + answer + worked.filter(|_| problem).unwrap_or_default());
+    let worked = worked.map_or(answer, |worked| worked + answer);
+    let made = Rows { rows: count, exact: true, question, answer, worked, bytes };
+    Some(plain(12e-9 * count * bytes, 64.0 * 1024.0, count * bytes, Made::Rows(made)))
+}
+
 pub(super) fn filter(known: Known) -> Option<Estimate> {
     let data = rows(known, "data")?;
     let made = Rows { rows: (data.rows * 0.5).max(1.0), exact: false, ..data };

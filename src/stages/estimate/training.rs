@@ -1,7 +1,7 @@
 //! The stages that train: tokens times weights, three times over.
 
 use super::{
-    MARGIN, ROOM, amount, any_rows, largest, model, number,
+    MARGIN, ROOM, amount, any_rows, largest, mean, model, number,
     sampling::{self, Draws},
     shape::{BYTE, WEIGHT},
 };
@@ -112,7 +112,9 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     // The mean over the way of an exponential approach.
     let share = 1.0 - far / (steps / HALFWAY * std::f64::consts::LN_2).max(1e-9);
     let answer = first + (last - first) * share.clamp(0.0, 1.0);
-    let draws = Draws { questions: steps * number(known, "prompts")?, answers: steps * answers, answer, longest };
+    let serial = steps * known.arguments.get("max_length").and_then(|it| mean(it, steps)).unwrap_or(longest);
+    let questions = steps * number(known, "prompts")?;
+    let draws = Draws { questions, answers: steps * answers, answer, longest, serial };
     let drawn = sampling::work(shape, &data, draws, steps);
     let kept = f64::from(u8::from(number(known, "kl").is_some_and(|kl| kl > 0.0)));
     let minibatches = number(known, "minibatches").unwrap_or(1.0).max(1.0);
@@ -130,6 +132,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
         width: trained.width.min(drawn.width),
         hidden: shape.hidden,
         slowness: shape.slowness,
+        serial: drawn.serial,
     };
     let long = Training {
         length: data.question + longest,
