@@ -1,5 +1,6 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod asking;
 mod card;
 pub mod checkpoint;
 mod command;
@@ -25,6 +26,7 @@ mod rollout;
 mod sample;
 mod sft;
 mod split;
+mod survey;
 mod take;
 mod tokenizer;
 mod trainer;
