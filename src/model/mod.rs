@@ -30,7 +30,7 @@ pub use optimizer::{AdamW, AdamWSettings, Moments};
 pub use packed::Packed;
 pub use prepare::prepare;
 pub use router::{Router, Scoring};
-pub use sampler::{Completion, Prompt, Sampler, Sampling};
+pub use sampler::{Completion, Ended, Prompt, Sampler, Sampling};
 pub use training_state::{load_state, save_state};
 pub use transformer::{Forward, LogProbs, Trace, Transformer};
 pub use weights::{HubTensor, Plan, Variable, Weight};

@@ -1,5 +1,6 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod asking;
 mod best;
 mod card;
 pub mod checkpoint;
@@ -27,6 +28,7 @@ mod rollout;
 mod sample;
 mod sft;
 mod split;
+mod survey;
 mod take;
 mod tokenizer;
 mod trainer;
