@@ -41,9 +41,8 @@ impl Transformer {
             } else {
                 let own = self.plan().variables.iter().position(|it| it.name == variable.name);
                 let own = own.and_then(|at| self.variables().get(at));
-                let (_, var) = own.ok_or_else(|| {
-                    ModelError::Weights(format!("the model has no variable `{}`", variable.name))
-                })?;
+                let (_, var) =
+                    own.ok_or_else(|| ModelError::Weights(format!("the model has no variable `{}`", variable.name)))?;
                 ops::read(var, <[f32]>::to_vec)?
             });
         }

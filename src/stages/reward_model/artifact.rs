@@ -53,7 +53,8 @@ impl RewardModel {
         let longest = sequences.iter().map(|it| it.ids.len()).max().unwrap_or_default();
         let most = self.model.config().max_positions();
         if longest > most {
-            let message = format!("expected answers of at most {most} tokens with their prompts, found one of {longest}");
+            let message =
+                format!("expected answers of at most {most} tokens with their prompts, found one of {longest}");
             return Err(StageError::Data(message));
         }
         scores(&self.model, &sequences)
@@ -78,12 +79,7 @@ fn of_part(model: &Transformer, packed: &Packed, rows: &[u32]) -> Result<Vec<f32
 }
 
 /// A question and what is scored of its answer as tokens, closed by the end token: there the score is read.
-pub fn sequence(
-    tokenizer: &Tokenizer,
-    scope: Scope,
-    question: &str,
-    answer: &str,
-) -> Result<Sequence, StageError> {
+pub fn sequence(tokenizer: &Tokenizer, scope: Scope, question: &str, answer: &str) -> Result<Sequence, StageError> {
     let mut ids = tokenizer.prompt_ids(question)?;
     let from = ids.len();
     ids.extend(tokenizer.encode(&scope.of(answer))?);
@@ -98,8 +94,8 @@ pub fn scope(folder: &Path) -> Result<Option<Scope>, StageError> {
         return Ok(None);
     }
     let text = fs::read(&path).map_err(|error| StageError::File { path: path.clone(), error })?;
-    let about: About = serde_json::from_slice(&text)
-        .map_err(|error| StageError::Data(format!("`{}`: {error}", path.display())))?;
+    let about: About =
+        serde_json::from_slice(&text).map_err(|error| StageError::Data(format!("`{}`: {error}", path.display())))?;
     Ok(Some(about.scores))
 }
 
