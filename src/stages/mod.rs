@@ -17,6 +17,7 @@ mod grpo;
 mod init;
 mod likelihood;
 mod load;
+mod load_reward_model;
 mod load_tokenizer;
 mod merge;
 mod mix;
@@ -24,8 +25,10 @@ mod part;
 mod pretrain;
 mod problems;
 mod reject;
+pub mod reward_model;
 mod rollout;
 mod sample;
+pub mod scorer;
 mod sft;
 mod split;
 mod survey;
@@ -73,6 +76,7 @@ pub const REGISTRY: &[Stage] = &[
     grpo::STAGE,
     init::STAGE,
     load::STAGE,
+    load_reward_model::STAGE,
     load_tokenizer::STAGE,
     merge::ARCEE_FUSION,
     merge::BREADCRUMBS,

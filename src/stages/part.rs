@@ -46,6 +46,23 @@ pub fn parts(sequences: &[Sequence]) -> Vec<Part> {
     groups.collect()
 }
 
+/// Packs sequences as [`parts`] does, to be read at their last token: each part has one row for each sequence, and no
+/// targets.
+#[must_use]
+pub fn scored_parts(sequences: &[Sequence]) -> Vec<Part> {
+    let lengths: Vec<usize> = sequences.iter().map(|it| it.ids.len()).collect();
+    let groups = pack(&lengths, PART_TOKENS).into_iter().map(|group| {
+        let mut part = Part::empty();
+        for (index, sequence) in group.into_iter().filter_map(|at| Some((at, sequences.get(at)?))) {
+            part.packed.push(&sequence.ids);
+            part.rows.push(part.packed.ids.len() as u32 - 1);
+            part.sequences.push((index, 1));
+        }
+        part
+    });
+    groups.collect()
+}
+
 impl Part {
     fn empty() -> Self {
         Self { packed: Packed::default(), rows: Vec::new(), targets: Vec::new(), sequences: Vec::new() }

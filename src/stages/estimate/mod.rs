@@ -34,7 +34,7 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "tokenizer" => data::tokenizer(known),
         "load_tokenizer" => data::load_tokenizer(known),
         "init" => shape::init(known),
-        "load" => shape::load(known),
+        "load" | "load_reward_model" => shape::load(known),
         "pretrain" => training::pretrain(known),
         "grpo" => training::grpo(known),
         "sample" | "reject" => sampling::draw(known),
