@@ -17,7 +17,7 @@ use regimen::{
         stdlib::{self, Module},
     },
     reward::{row, score::FUNCTIONS},
-    stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere},
+    stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere, review::Nobody},
     syntax::{self, ast::Item},
 };
 use serde_json::{Value, json};
@@ -73,6 +73,7 @@ fn run(stage: &Stage, arguments: Value) -> Result<(), StageError> {
         cancelled: Arc::new(AtomicBool::new(false)),
         batch: 64,
         checkpoints: Box::new(Nowhere(folder.path().to_owned())),
+        reviews: Box::new(Nobody),
         progress: Box::new(|_| {}),
     })
 }

@@ -73,7 +73,8 @@ fn state(scheduled: &Scheduled) -> &'static str {
     match &scheduled.prospect {
         Prospect::Resumes { .. } => "resume",
         Prospect::Extends { .. } => "extend",
-        Prospect::Afresh | Prospect::StartsOver { .. } => scheduled.state.name(),
+        Prospect::Reviewed(tally) if !tally.is_complete() => "review",
+        Prospect::Afresh | Prospect::StartsOver { .. } | Prospect::Reviewed(_) => scheduled.state.name(),
     }
 }
 
@@ -86,6 +87,7 @@ fn beginning(prospect: &Prospect) -> String {
             format!("; goes on after {}, where the shorter run ended", format::count(*done))
         }
         Prospect::StartsOver { reason } => format!("; starts over: {reason}"),
+        Prospect::Reviewed(tally) => format!("; {}", why::review(*tally)),
     }
 }
 

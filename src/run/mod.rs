@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a run takes time, and its log says when")]
 
 mod board;
+mod desk;
 mod dispatcher;
 mod event;
 mod executor;
@@ -27,16 +28,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
+    desk::earlier,
     event::{Event, Logged, Output, Status},
     fit::{Budget, Misfit, affords, fits},
     inputs::{digest_inputs, digest_inputs_with},
     machine::{free_disk, free_memory, machine},
     needs::needs,
-    prospects::foresee,
+    prospects::{foresee, tally},
     rerun::{Rerun, rerun},
 };
+use self::{dispatcher::Dispatcher, journal::Journal};
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
     plan::Plan,

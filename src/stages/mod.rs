@@ -26,6 +26,7 @@ mod pretrain;
 mod problems;
 mod reject;
 pub mod reward_model;
+pub mod review;
 mod rollout;
 mod sample;
 pub mod scorer;
@@ -104,6 +105,7 @@ pub const REGISTRY: &[Stage] = &[
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
+    review::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,
