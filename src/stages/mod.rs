@@ -10,6 +10,7 @@ mod documents;
 pub mod estimate;
 mod eval;
 mod filter;
+mod fit;
 mod grpo;
 mod init;
 mod likelihood;
