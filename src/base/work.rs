@@ -84,6 +84,8 @@ pub struct Shape {
     pub heads: f64,
     /// How many times longer an operation takes than in a dense model.
     pub slowness: f64,
+    /// Forward passes more that a loss over the load of a whole batch asks for.
+    pub recounts: f64,
     /// Numbers that a token leaves in the cache of the sampler.
     pub cache: f64,
     /// Numbers that a token leaves for the backward pass.

@@ -13,6 +13,7 @@ pub mod estimate;
 mod eval;
 mod filler;
 mod filter;
+mod fit;
 mod grpo;
 mod init;
 mod likelihood;

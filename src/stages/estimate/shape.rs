@@ -73,6 +73,7 @@ impl From<&Config> for Shape {
             positions: config.max_positions() as f64,
             heads,
             slowness: if unseen > 0.0 { MIXTURE } else { 1.0 },
+            recounts: if matches!(config, Config::Qwen3Moe(_)) { 1.0 } else { 0.0 },
             cache,
             kept: 0.6 * kept + 2.0 * vocabulary,
             // Random weights never end an answer.

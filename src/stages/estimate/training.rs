@@ -56,6 +56,12 @@ impl Training {
     }
 }
 
+/// Passes over each token: the counts of a whole batch are taken before its gradients.
+fn passes(known: Known, shape: Shape) -> f64 {
+    let balanced = number(known, "balance").is_some_and(|it| it > 0.0);
+    1.0 + if balanced { shape.recounts / 3.0 } else { 0.0 }
+}
+
 fn made(shape: Shape, answer: f64, worked: f64) -> Made {
     Made::Model(Shape { answer, worked, ..shape })
 }
@@ -72,7 +78,7 @@ pub(super) fn pretrain(known: Known) -> Option<Estimate> {
         _ => budget.value * batch,
     };
     let length = text.length().min(shape.positions);
-    let training = Training { tokens, length, steps: (tokens / batch).ceil(), passes: 1.0 };
+    let training = Training { tokens, length, steps: (tokens / batch).ceil(), passes: passes(known, shape) };
     let mut work = training.work(shape);
     work.plain += TOKENIZE * text.rows * text.bytes;
     let (memory, per_thread) = training.memory(shape);
@@ -91,7 +97,8 @@ pub(super) fn sft(known: Known) -> Option<Estimate> {
     let budget = amount(known, "budget")?;
     let steps = if budget.unit == Unit::Epochs { (budget.value * per_epoch).round() } else { budget.value }.max(1.0);
     let seen = steps * batch.min(data.rows);
-    let training = Training { tokens: seen * data.length(), length: data.length(), steps, passes: 1.0 };
+    let length = data.length().min(amount(known, "max_length").map_or(f64::INFINITY, |it| it.value));
+    let training = Training { tokens: seen * length, length, steps, passes: passes(known, shape) };
     let mut work = training.work(shape);
     work.plain += TOKENIZE * data.rows * data.bytes;
     let (memory, per_thread) = training.memory(shape);
