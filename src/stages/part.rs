@@ -90,7 +90,7 @@ pub fn parts_of<T: Learn>(sequences: &[T], tokens: usize) -> Vec<Part> {
     let lengths: Vec<usize> = learnt.iter().map(|(_, it)| it.ids().len() - 1).collect();
     let groups = pack(&lengths, tokens).into_iter().map(|group| {
         let mut part = Part::empty();
-        group.into_iter().filter_map(|at| learnt.get(at)).for_each(|(index, sequence)| part.push(*index, sequence));
+        group.into_iter().filter_map(|at| learnt.get(at)).for_each(|(index, sequence)| part.push(*index, *sequence));
         part
     });
     groups.collect()

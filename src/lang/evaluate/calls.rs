@@ -140,10 +140,10 @@ impl<'a> Evaluator<'a> {
             (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
             (None, None) => (Value::None, call),
         };
-        if parameter.trains {
-            if let Some(taint) = self.taint(&value) {
-                self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
-            }
+        if parameter.trains
+            && let Some(taint) = self.taint(&value)
+        {
+            self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
         }
         (value, span)
     }
