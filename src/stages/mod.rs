@@ -7,6 +7,8 @@ mod command;
 pub mod context;
 mod conversation;
 mod dataset;
+mod decontaminate;
+mod dedupe;
 mod documents;
 pub mod estimate;
 mod eval;
@@ -63,6 +65,8 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 pub const REGISTRY: &[Stage] = &[
     command::STAGE,
     dataset::STAGE,
+    decontaminate::STAGE,
+    dedupe::STAGE,
     documents::STAGE,
     eval::STAGE,
     filter::STAGE,

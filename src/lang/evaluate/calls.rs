@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::{
     Evaluator,
     command::COMMAND,
+    items::named,
     scope::{FrameId, Scope},
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         types::Type,
         values::Value,
     },
-    syntax::ast::{Argument, Expr, ExprKind},
+    syntax::ast::{Argument, Expr, ExprKind, Name},
 };
 
 /// The value of an argument, and where it was written.
@@ -137,6 +138,12 @@ impl<'a> Evaluator<'a> {
             (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
             (None, None) => (Value::None, call),
         };
+        // Within a stage of its own language a label is what it is on an input.
+        if parameter.examines && stage.body.is_some() {
+            let label = Name { text: "eval".to_owned(), span: parameter.span };
+            let name = Name { text: parameter.name.to_owned(), span: parameter.span };
+            return (named(value, &name, Some(&label)), span);
+        }
         if parameter.trains {
             let taint = value.artifacts().into_iter().find_map(|(_, artifact)| artifact.taint.clone());
             if let Some(taint) = taint {
