@@ -35,6 +35,7 @@ mod reruns;
 mod resume;
 mod rewards;
 mod sampler;
+mod sampling;
 mod sandbox;
 mod score;
 mod screens;

@@ -49,13 +49,19 @@ pub struct Text {
 }
 
 /// A question whose answer can be verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     pub question: String,
     pub answer: String,
     /// The worked chain of thought, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub solution: Option<String>,
+    /// Where it comes from, such as the name of a collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How hard it is, by whatever measure its source has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
 }
 
 /// A conversation.
@@ -89,6 +95,12 @@ pub struct Sample {
 /// Where a sample comes from, so that it can be drawn again. Rows from elsewhere may lack some of it, or all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lineage {
+    /// The source of the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The level of the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
     /// The model that drew it: the digest of its content, or the name that another program gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

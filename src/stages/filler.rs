@@ -39,6 +39,7 @@ fn run(context: &Context) -> Result<(), StageError> {
                 // Verifiers read numbers, and so a number of so many digits it is.
                 answer: words.number(row, answer),
                 solution: arguments.worked.as_ref().map(|worked| text(2, worked.count())),
+                ..Problem::default()
             })?,
             Kind::Chat => {
                 let messages =

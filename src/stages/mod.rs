@@ -8,6 +8,8 @@ mod command;
 pub mod context;
 mod conversation;
 mod dataset;
+mod decontaminate;
+mod dedupe;
 mod documents;
 pub mod estimate;
 mod eval;
@@ -71,6 +73,8 @@ pub const REGISTRY: &[Stage] = &[
     best::STAGE,
     command::STAGE,
     dataset::STAGE,
+    decontaminate::STAGE,
+    dedupe::STAGE,
     documents::STAGE,
     eval::STAGE,
     filler::STAGE,

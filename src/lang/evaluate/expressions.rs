@@ -12,7 +12,7 @@ use crate::{
         units::{Amount, Unit},
     },
     lang::{
-        figures::{Figure, REPORT_FIELDS},
+        figures::{Figure, REPORT_FIELDS, is_report_field},
         types::Type,
         values::{Element, Value},
     },
@@ -140,7 +140,7 @@ impl<'a> Evaluator<'a> {
         let value = self.eval(of, scope);
         match value {
             Value::Artifact(artifact) if artifact.ty == Type::Report => {
-                if !artifact.foreign && !REPORT_FIELDS.contains(&name.text.as_str()) {
+                if !artifact.foreign && !is_report_field(&name.text) {
                     let hint = did_you_mean(&name.text, REPORT_FIELDS)
                         .unwrap_or_else(|| format!("it has {}", REPORT_FIELDS.join(", ")));
                     let complaint = Diagnostic::error(name.span, format!("a report has no `{}`", name.text));

@@ -26,6 +26,7 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "problems" => data::problems(known),
         "dataset" => data::dataset(known),
         "documents" => data::documents(known),
+        "decontaminate" | "dedupe" => data::weed(known),
         "filler" => data::filler(known),
         "filter" => data::filter(known),
         "mix" => data::mix(known),

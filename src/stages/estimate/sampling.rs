@@ -78,7 +78,7 @@ pub(super) fn draw(known: Known) -> Option<Estimate> {
     let copies = number(known, "n")?;
     let longest = known.arguments.get("max_length").and_then(largest)?;
     let answer = shape.answer.min(longest);
-    let bytes = 130.0 + 2.0 * (data.question + 12.0) + answer + 20.0;
+    let bytes = 154.0 + (data.question + asked.question) + answer + 20.0;
     let (questions, made) = if known.arguments.contains_key("keep") {
         let most = copies * KEPT;
         let each = number(known, "per_prompt").map_or(most, |cap| cap.min(most)).max(0.01);
