@@ -6,7 +6,7 @@ use crate::base::predicate::Comparison;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(pub usize);
 
-/// The figures that every report holds.
+/// The figures that the report of `eval` holds.
 pub const REPORT_FIELDS: [&str; 10] = [
     "pass1",
     "pass1_low",
@@ -19,6 +19,20 @@ pub const REPORT_FIELDS: [&str; 10] = [
     "truncated",
     "mean_length",
 ];
+
+/// The figures that the report of a stage holds; where nothing runs and no stage is known, those of all reports.
+#[must_use]
+pub fn report_fields(stage: Option<&str>) -> Vec<&'static str> {
+    const STANDING: [&str; 5] = ["accuracy", "accuracy_low", "accuracy_high", "margin", "rows"];
+    const LIKELIHOODS: [&str; 2] = ["logps_chosen", "logps_rejected"];
+    const SCORES: [&str; 3] = ["min_reward", "mean_reward", "max_reward"];
+    match stage {
+        Some("eval_pairs") => [&STANDING[..], &LIKELIHOODS].concat(),
+        Some("eval_reward") => [&STANDING[..], &SCORES].concat(),
+        Some(_) => REPORT_FIELDS.to_vec(),
+        None => [&REPORT_FIELDS[..], &STANDING, &LIKELIHOODS, &SCORES].concat(),
+    }
+}
 
 /// A number that is known when the reports it reads are.
 #[derive(Clone, Debug, PartialEq)]

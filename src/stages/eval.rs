@@ -141,7 +141,7 @@ fn miss(course: &mut Course<Known>, problem: &Problem, samples: usize) -> Result
 /// The 95 % score interval of Wilson (1927) for a share seen in `n` trials.
 ///
 /// Several answers to one problem are not independent, so problems are the trials, which errs on the wide side.
-fn wilson(share: f64, n: f64) -> (f64, f64) {
+pub(super) fn wilson(share: f64, n: f64) -> (f64, f64) {
     const Z: f64 = 1.959_963_984_540_054;
     let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     let centre = share + Z * Z / (2.0 * n);

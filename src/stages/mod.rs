@@ -1,5 +1,6 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod batches;
 mod card;
 pub mod checkpoint;
 mod command;
@@ -7,18 +8,24 @@ pub mod context;
 mod conversation;
 mod dataset;
 mod documents;
+pub mod dpo;
 pub mod estimate;
 mod eval;
+mod eval_pairs;
+mod eval_reward;
 mod filter;
 mod grpo;
 mod init;
+mod labels;
 mod likelihood;
 mod load;
 mod load_reward_model;
 mod load_tokenizer;
 mod merge;
 mod mix;
+mod pairs;
 mod part;
+mod preference;
 mod pretrain;
 mod problems;
 mod reject;
@@ -27,6 +34,7 @@ mod rollout;
 mod sample;
 pub mod scorer;
 mod sft;
+pub mod slopes;
 mod split;
 mod take;
 mod tokenizer;
@@ -65,10 +73,14 @@ pub const REGISTRY: &[Stage] = &[
     command::STAGE,
     dataset::STAGE,
     documents::STAGE,
+    dpo::STAGE,
     eval::STAGE,
+    eval_pairs::STAGE,
+    eval_reward::STAGE,
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,
+    labels::STAGE,
     load::STAGE,
     load_reward_model::STAGE,
     load_tokenizer::STAGE,
@@ -95,9 +107,11 @@ pub const REGISTRY: &[Stage] = &[
     merge::TASK_ARITHMETIC,
     merge::TIES,
     mix::STAGE,
+    pairs::STAGE,
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
+    reward_model::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,
