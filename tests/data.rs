@@ -270,7 +270,7 @@ fn rows_survive_their_file() {
     survives(&[problem("1+1=?", "2"), Problem { solution: Some("1+1=2".to_owned()), ..problem("a", "b") }]);
     survives(&[Chat { messages: vec![Message::new("user", "hi")] }]);
     survives(&[sample("<answer>2</answer>", 5)]);
-    survives(&[Pair { prompt: "p".to_owned(), chosen: "c".to_owned(), rejected: "r".to_owned() }]);
+    survives(&[Pair { prompt: "p".to_owned(), chosen: "c".to_owned(), rejected: "r".to_owned(), margin: None }]);
 }
 
 #[test]

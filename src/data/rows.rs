@@ -15,6 +15,7 @@ pub enum Kind {
     Chat,
     Sample,
     Pair,
+    Label,
 }
 
 impl Kind {
@@ -27,6 +28,7 @@ impl Kind {
             Self::Chat => "chat",
             Self::Sample => "sample",
             Self::Pair => "pair",
+            Self::Label => "label",
         }
     }
 }
@@ -128,11 +130,24 @@ pub enum Finish {
 }
 
 /// Two answers to one prompt, of which a person prefers one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
+    /// What was asked, as a person asks it: the chat template is put around it later.
     pub prompt: String,
     pub chosen: String,
     pub rejected: String,
+    /// By how much the one is preferred, where somebody has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+}
+
+/// An answer that is good, or is not: safe or unsafe, liked or disliked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// What was asked, as a person asks it.
+    pub prompt: String,
+    pub completion: String,
+    pub label: bool,
 }
 
 impl Row for Text {
@@ -153,6 +168,10 @@ impl Row for Sample {
 
 impl Row for Pair {
     const KIND: Kind = Kind::Pair;
+}
+
+impl Row for Label {
+    const KIND: Kind = Kind::Label;
 }
 
 impl Problem {

@@ -127,9 +127,7 @@ fn failed(name: &str, problem: impl std::fmt::Display) -> RewardError {
 fn preference(folder: &Path, _: &Arc<rayon::ThreadPool>) -> Result<Lent, StageError> {
     let model = RewardModel::load(folder)?;
     Ok(Box::new(move |group: &[&Sample], _: &[Value]| -> Values {
-        let texts: Vec<_> = group.iter().map(|it| it.text()).collect();
-        let answers = group.iter().zip(&texts).map(|(sample, text)| (sample.question.as_str(), text.as_ref()));
-        let scores = model.scores(answers).map_err(|error| failed("preference", error))?;
+        let scores = model.scores(group).map_err(|error| failed("preference", error))?;
         Ok(scores.into_iter().map(Some).collect())
     }))
 }

@@ -32,7 +32,8 @@ impl<'a> Evaluator<'a> {
     pub(super) fn step(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
         let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts()).map(|(_, artifact)| artifact);
         // What a stage holds its rows against leaves no trace in them but what is left out.
-        let values_of = || stage.parameters.iter().zip(&values).filter(|(it, _)| !it.examines).map(|(_, (value, _))| value);
+        let values_of =
+            || stage.parameters.iter().zip(&values).filter(|(it, _)| !it.examines).map(|(_, (value, _))| value);
         let sources = || values_of().flat_map(Value::artifacts).map(|(_, artifact)| artifact);
         let taint = values_of().find_map(|value| self.taint(value));
         let kinds = sources().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
