@@ -134,7 +134,7 @@ fn every_stage_reads_the_arguments_that_a_plan_hands_to_it() {
         for call in &program.calls {
             let stage = regimen::stages::find(&call.stage).unwrap();
             let Err(error) = run(stage, json!(call.arguments)) else {
-                assert_eq!(stage.name, "problems", "a stage did without its input");
+                assert!(["filler", "problems"].contains(&stage.name), "a stage did without its input");
                 continue;
             };
             let missing: BTreeSet<&String> = call.inputs.keys().chain(call.files.keys()).collect();

@@ -68,6 +68,27 @@ impl Context {
         T::deserialize(&self.arguments).map_err(|error| StageError::Arguments(error.to_string()))
     }
 
+    /// The arguments as two structs that both deny unknown fields: one that several stages share, whose fields are named
+    /// here, and the stage's own.
+    pub fn shared_arguments<S: DeserializeOwned, T: DeserializeOwned>(
+        &self,
+        shared: &[&str],
+    ) -> Result<(S, T), StageError> {
+        let mut own = self.arguments.clone();
+        let mut common = serde_json::Map::new();
+        for name in shared {
+            if let Some((name, value)) = own.as_object_mut().and_then(|it| it.remove_entry(*name)) {
+                common.insert(name, value);
+            }
+        }
+        let own = T::deserialize(own).map_err(|error| {
+            let others = shared.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+            StageError::Arguments(format!("{error}, beside {others}"))
+        })?;
+        let common = S::deserialize(Value::Object(common)).map_err(|error| StageError::Arguments(error.to_string()))?;
+        Ok((common, own))
+    }
+
     /// The one artifact of a port.
     pub fn input(&self, port: &str) -> Result<&Path, StageError> {
         self.optional_input(port).ok_or_else(|| StageError::Arguments(format!("the input `{port}` is missing")))

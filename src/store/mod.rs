@@ -37,7 +37,7 @@ pub use self::{
     cost::Cost,
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
-    history::{History, Past, Records},
+    history::{History, Past, Records, Unrecorded},
     hold::Hold,
     index::Index,
     indexed::Indexed,
