@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod cold_start;
 mod command;
 mod data;
 mod engine;
@@ -36,6 +37,7 @@ mod resume;
 mod review;
 mod review_kill;
 mod rewards;
+mod rewriting;
 mod sampler;
 mod sampling;
 mod sandbox;
