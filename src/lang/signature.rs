@@ -132,6 +132,15 @@ impl<'a> Signature<'a> {
         is_value(&self.returns)
     }
 
+    /// Whether a call may give a parameter by its position alone.
+    ///
+    /// An input that may be left out goes by name where it stands behind arguments: it is one of the many options.
+    #[must_use]
+    pub fn goes_by_position(&self, parameter: &Parameter<'_>) -> bool {
+        let before = self.parameters.iter().take_while(|it| it.name != parameter.name);
+        parameter.positional && (parameter.is_required() || before.into_iter().all(|it| it.positional))
+    }
+
     /// The position of a parameter.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
