@@ -30,6 +30,7 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "filler" => data::filler(known),
         "filter" => data::filter(known),
         "mix" => data::mix(known),
+        "review" => data::review(known),
         "split" => data::split(known),
         "take" => data::take(known),
         "tokenizer" => data::tokenizer(known),
