@@ -3,7 +3,7 @@
 use super::{
     format::{self, Align},
     lineage::Lineage,
-    rows, trace, value,
+    lines, rows, trace, value,
 };
 use crate::store::{Record, Store};
 
@@ -47,6 +47,13 @@ pub fn record(store: &Store, lineage: &Lineage<'_>, record: &Record) -> String {
     if let Some(figures) = rows::figures(&store.object(&record.output)) {
         text.push_str("figures\n");
         text.push_str(&figures);
+    }
+    if let Some(review) = &record.review {
+        text.push_str("decided on by\n");
+        review.people.iter().for_each(|person| text.push_str(&format!("  {}\n", lines::person(person))));
+        text.push_str(&format!("  decisions  {}\n", review.decisions.short()));
+    } else if record.stage == "review" {
+        text.push_str("decided on by nobody: every row was accepted unread\n");
     }
     if !record.metrics.is_empty() {
         text.push_str("last figures\n");

@@ -13,8 +13,10 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::base::digest::Digest;
-use crate::stages::checkpoint::Checkpoints;
+use crate::{
+    base::{decision::Tally, digest::Digest},
+    stages::{checkpoint::Checkpoints, review::Reviews},
+};
 
 /// All that one step sees of the world.
 pub struct Context {
@@ -34,6 +36,8 @@ pub struct Context {
     pub batch: usize,
     /// Where the step keeps the states that it can go on from.
     pub checkpoints: Box<dyn Checkpoints>,
+    /// Where people decide on the step's rows.
+    pub reviews: Box<dyn Reviews>,
     /// Told how far the step is, with its metrics.
     pub progress: Box<dyn Fn(Progress) + Send + Sync>,
 }
@@ -160,6 +164,9 @@ pub enum StageError {
     File { path: PathBuf, error: std::io::Error },
     #[error("interrupted")]
     Cancelled,
+    /// Neither failed nor done: a person is to decide on the rows first.
+    #[error("waiting for a person ({0})")]
+    Waiting(Tally),
 }
 
 impl From<crate::merge::MergeError> for StageError {

@@ -1,6 +1,7 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
 mod asking;
+mod best;
 mod card;
 pub mod checkpoint;
 mod command;
@@ -12,11 +13,14 @@ mod dedupe;
 mod documents;
 pub mod estimate;
 mod eval;
+mod filler;
 mod filter;
+mod fit;
 mod grpo;
 mod init;
 mod likelihood;
 mod load;
+mod load_reward_model;
 mod load_tokenizer;
 mod merge;
 mod mix;
@@ -24,8 +28,11 @@ mod part;
 mod pretrain;
 mod problems;
 mod reject;
+pub mod review;
+pub mod reward_model;
 mod rollout;
 mod sample;
+pub mod scorer;
 mod sft;
 mod split;
 mod survey;
@@ -63,16 +70,19 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    best::STAGE,
     command::STAGE,
     dataset::STAGE,
     decontaminate::STAGE,
     dedupe::STAGE,
     documents::STAGE,
     eval::STAGE,
+    filler::STAGE,
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,
     load::STAGE,
+    load_reward_model::STAGE,
     load_tokenizer::STAGE,
     merge::ARCEE_FUSION,
     merge::BREADCRUMBS,
@@ -100,6 +110,7 @@ pub const REGISTRY: &[Stage] = &[
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
+    review::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,

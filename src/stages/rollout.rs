@@ -241,8 +241,7 @@ mod tests {
             completion: Completion { row: 9, ids: vec![3, 4, 5], log_probs: vec![0.0; 3], stopped: true },
             text: "<think>1 + 1 = 2</think><answer>2</answer>".to_owned(),
         };
-        let (question, answer) = ("What is 1 + 1?".to_owned(), "2".to_owned());
-        let problem = Problem { question, answer, ..Problem::default() };
+        let problem = Problem { question: "What is 1 + 1?".to_owned(), answer: "2".to_owned(), ..Problem::default() };
         let origin = Origin { model: Some(Digest::of(b"model")), seed: 7 };
         let sample = answer.traced(&problem, "User: 1 + 1?".to_owned(), origin).unwrap();
         let text = serde_json::to_string(&sample).unwrap();

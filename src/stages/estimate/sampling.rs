@@ -28,6 +28,8 @@ pub(super) struct Draws {
     /// The mean length of an answer.
     pub(super) answer: f64,
     pub(super) longest: f64,
+    /// Tokens that are drawn one after another: the longest answer of each round.
+    pub(super) serial: f64,
 }
 
 /// The work of drawing answers with a sampler that is made so many times.
@@ -43,6 +45,7 @@ pub(super) fn work(shape: Shape, data: &Rows, draws: Draws, samplers: f64) -> Wo
         hidden: shape.hidden,
         slowness: shape.slowness,
         width: (draws.answers / samplers.max(1.0)).ceil(),
+        serial: draws.serial,
         ..Work::default()
     }
 }
@@ -89,7 +92,7 @@ pub(super) fn draw(known: Known) -> Option<Estimate> {
     } else {
         (data.rows, Rows { rows: data.rows * copies, answer, bytes, ..data })
     };
-    let draws = Draws { questions, answers: questions * copies, answer, longest };
+    let draws = Draws { questions, answers: questions * copies, answer, longest, serial: longest };
     Some(estimate(shape, &asked, draws, made.rows * made.bytes, Made::Rows(made)))
 }
 
@@ -100,7 +103,7 @@ pub(super) fn eval(known: Known) -> Option<Estimate> {
     let longest = known.arguments.get("max_length").and_then(largest)?;
     let answer = shape.answer.min(longest);
     let answers = data.rows * copies;
-    let draws = Draws { questions: data.rows, answers, answer, longest };
+    let draws = Draws { questions: data.rows, answers, answer, longest, serial: longest };
     let bytes = 300.0 + answers * (90.0 + data.question + answer);
     Some(estimate(shape, &asked, draws, bytes, Made::Other))
 }
