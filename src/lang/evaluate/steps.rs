@@ -32,11 +32,11 @@ impl<'a> Evaluator<'a> {
     pub(super) fn step(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
         let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts()).map(|(_, artifact)| artifact);
         // What a stage holds its rows against leaves no trace in them but what is left out.
-        let values_of =
+        let sources =
             || stage.parameters.iter().zip(&values).filter(|(it, _)| !it.examines).map(|(_, (value, _))| value);
-        let sources = || values_of().flat_map(Value::artifacts).map(|(_, artifact)| artifact);
-        let taint = values_of().find_map(|value| self.taint(value));
-        let kinds = sources().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
+        let taint = sources().find_map(|value| self.taint(value));
+        let kinds = sources().flat_map(|value| value.artifacts());
+        let kinds = kinds.filter_map(|(_, it)| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
         let fits = self.check_shapes(stage, &values);
