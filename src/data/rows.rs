@@ -114,6 +114,9 @@ pub struct Lineage {
     /// Which of the seed's rows of random numbers it was drawn with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draw: Option<u64>,
+    /// The content of the row that it puts in other words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<Digest>,
     /// What it is worth, by scoring function.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rewards: BTreeMap<String, f64>,

@@ -22,6 +22,7 @@ mod filter;
 mod fit;
 mod grpo;
 mod init;
+mod judge;
 mod labels;
 mod likelihood;
 mod load;
@@ -37,6 +38,7 @@ mod problems;
 mod reject;
 pub mod review;
 pub mod reward_model;
+mod rewrite;
 mod rollout;
 mod sample;
 pub mod scorer;
@@ -93,6 +95,7 @@ pub const REGISTRY: &[Stage] = &[
     grpo::STAGE,
     init::STAGE,
     labels::STAGE,
+    judge::STAGE,
     load::STAGE,
     load_reward_model::STAGE,
     load_tokenizer::STAGE,
@@ -124,6 +127,7 @@ pub const REGISTRY: &[Stage] = &[
     problems::STAGE,
     reject::STAGE,
     review::STAGE,
+    rewrite::STAGE,
     reward_model::STAGE,
     sample::STAGE,
     sft::STAGE,

@@ -105,14 +105,14 @@ pub(super) fn filter(known: Known) -> Option<Estimate> {
     ))
 }
 
-<<<<<<< HEAD
 /// What a person needs is not counted: the step itself only copies rows.
 pub(super) fn review(known: Known) -> Option<Estimate> {
     let data = rows(known, "data")?;
     let made = Rows { exact: false, ..data };
     let held = data.rows * (data.bytes + 96.0);
     Some(plain(2.0 * COPY * data.rows + 2e-3, held, made.rows * made.bytes, Made::Rows(made)))
-=======
+}
+
 /// `decontaminate` and `dedupe`, which leave nearly all there is.
 pub(super) fn weed(known: Known) -> Option<Estimate> {
     let data = rows(known, "data")?;
@@ -120,7 +120,6 @@ pub(super) fn weed(known: Known) -> Option<Estimate> {
     let made = Rows { exact: false, ..data };
     let seconds = 1.5 * PARSE * data.rows + WORDS * (data.rows * data.bytes + against);
     Some(plain(seconds, 60.0 * data.rows + 8.0 * against, data.rows * data.bytes, Made::Rows(made)))
->>>>>>> main
 }
 
 pub(super) fn mix(known: Known) -> Option<Estimate> {

@@ -41,6 +41,8 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "grpo" => training::grpo(known),
         "sample" | "reject" => sampling::draw(known),
         "eval" => sampling::eval(known),
+        "rewrite" => sampling::rewrite(known),
+        "judge" => sampling::judge(known),
         "best" => shape::best(known),
         _ if stage.starts_with("merge.") => shape::merge(known),
         // A stage that is not listed is told by what it takes: a budget is for training.
