@@ -10,6 +10,7 @@ mod documents;
 pub mod estimate;
 mod eval;
 mod filter;
+pub mod formula;
 mod grpo;
 mod init;
 mod likelihood;
