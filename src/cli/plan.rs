@@ -6,8 +6,10 @@ use crate::{
         budget::BudgetArguments,
         recipe::{RecipeArguments, StoreArguments},
     },
+    plan::Step,
     report, run,
     schedule::State,
+    stages,
 };
 
 /// Show what would run, why, and at what price; nothing runs
@@ -38,10 +40,21 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     }
     let store = arguments.store.open()?;
     let schedule = planned.schedule(&store)?;
+    let steps = planned.plan.steps.iter().zip(&schedule.steps);
+    let formula = |step: &Step| stages::formula::of(&step.stage, &step.arguments);
     if arguments.json {
-        println!("{}", report::plan::json(&planned.plan, &schedule, &planned.sources));
+        let mut json = report::plan::json(&planned.plan, &schedule, &planned.sources);
+        for ((step, _), told) in steps.zip(json["steps"].as_array_mut().into_iter().flatten()) {
+            if let Some(lines) = formula(step) {
+                told["formula"] = lines.into();
+            }
+        }
+        println!("{json}");
     } else {
         print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources));
+        let open = steps.filter(|(_, scheduled)| scheduled.state != State::Hit);
+        let formulas: Vec<_> = open.filter_map(|(step, _)| Some((step.address.clone(), formula(step)?))).collect();
+        print!("{}", report::plan::formulas(&formulas));
     }
     run::fits(&planned.plan, &schedule, &store, &arguments.budget.budget()).map_err(|error| planned.blame(error))?;
     let work = schedule.count(State::Hit) < schedule.steps.len();
