@@ -17,7 +17,7 @@ use regimen::{
         template::Opening,
         tokenizer::Tokenizer,
     },
-    stages::{self, Context, checkpoint::Nowhere},
+    stages::{self, Context, checkpoint::Nowhere, review::Nobody},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -66,6 +66,7 @@ impl Step {
             cancelled: Arc::default(),
             batch: 64,
             checkpoints: Box::new(Nowhere(self.folder.path().to_owned())),
+            reviews: Box::new(Nobody),
             progress: Box::new(|_| {}),
         };
         let stage = stages::find(self.stage).unwrap();

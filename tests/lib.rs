@@ -22,6 +22,7 @@ mod mathematics;
 mod merge;
 mod model;
 mod model_ahead;
+mod model_balance;
 mod model_commands;
 mod model_files;
 mod model_ops;

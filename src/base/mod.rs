@@ -1,5 +1,6 @@
 //! The ground floor: values that both wings of the house share, and that know nothing of it.
 
+pub mod decision;
 pub mod diagnostic;
 pub mod digest;
 pub mod placeholders;

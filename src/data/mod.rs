@@ -12,6 +12,7 @@ pub mod packing;
 pub mod problems;
 pub mod python;
 pub mod rows;
+pub mod sheet;
 pub mod template;
 pub mod tokenizer;
 

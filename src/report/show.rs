@@ -3,7 +3,7 @@
 use super::{
     format::{self, Align},
     lineage::Lineage,
-    trace, value,
+    lines, trace, value,
 };
 use crate::store::{Record, Store};
 
@@ -44,6 +44,13 @@ pub fn record(store: &Store, lineage: &Lineage<'_>, record: &Record) -> String {
     let files = record.files.iter();
     rows = files.map(|it| vec![format!("  {}", it.name), format::size(it.bytes), it.digest.short()]).collect();
     text.push_str(&format::columns(&rows, &[Align::Left, Align::Right, Align::Left]));
+    if let Some(review) = &record.review {
+        text.push_str("decided on by\n");
+        review.people.iter().for_each(|person| text.push_str(&format!("  {}\n", lines::person(person))));
+        text.push_str(&format!("  decisions  {}\n", review.decisions.short()));
+    } else if record.stage == "review" {
+        text.push_str("decided on by nobody: every row was accepted unread\n");
+    }
     if !record.metrics.is_empty() {
         text.push_str("last figures\n");
         rows = record.metrics.iter().map(|(name, it)| vec![format!("  {name}"), format::figure(*it)]).collect();

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     base::{
+        decision::Tally,
         digest::Digest,
         work::{Estimate, Made as Artifact},
     },
@@ -142,12 +143,15 @@ impl<'a> Dispatcher<'a> {
     pub(super) fn conclude(&self) -> (Status, BTreeMap<String, Output>) {
         let open = self.board.places().any(|(_, place)| matches!(place, Place::Open));
         let failed = self.board.places().any(|(_, place)| matches!(place, Place::Failed));
+        let asking = self.board.places().any(|(_, place)| matches!(place, Place::Asking));
         let status = if failed {
             Status::Failed
         } else if open {
             Status::Interrupted
         } else if self.decided.contains(&Some(false)) {
             Status::GateFailed
+        } else if asking {
+            Status::Waiting
         } else {
             Status::Done
         };
@@ -304,6 +308,10 @@ impl<'a> Dispatcher<'a> {
                     metrics: record.metrics.clone(),
                     cost: record.cost.clone(),
                 })?;
+                if let Some(review) = &record.review {
+                    let (address, people) = (self.address(id), review.people.clone());
+                    journal.tell(Event::Reviewed { address, people })?;
+                }
                 if let Some(index) = history.index() {
                     index.add(&record);
                 }
@@ -320,6 +328,7 @@ impl<'a> Dispatcher<'a> {
                 self.board.reopen(id);
             }
             Message::Ended(Err(Failure::Cancelled)) => self.fail(id, "interrupted".to_owned(), journal)?,
+            Message::Ended(Err(Failure::Waiting(tally))) => self.ask(id, tally, journal)?,
             Message::Ended(Err(Failure::Stage(error))) => self.fail(id, error, journal)?,
             Message::Ended(Err(Failure::Damaged(digest, what))) => {
                 journal.tell(Event::StepStopped { address })?;
@@ -337,6 +346,23 @@ impl<'a> Dispatcher<'a> {
         for skipped in self.board.fail(id) {
             self.runnable.remove(&skipped);
             journal.tell(Event::StepSkipped { address: self.address(skipped), after: after.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// A step waits for a person, and the run goes on with what does not build on it.
+    fn ask(&mut self, id: StepId, tally: Tally, journal: &mut Journal) -> Result<(), RunError> {
+        let (address, key) = (self.address(id), self.fields(id).map(|fields| fields.key()));
+        let store = match self.store.root().to_string_lossy() {
+            usual if usual == Store::DEFAULT => String::new(),
+            other => format!(" --store {other}"),
+        };
+        let command = format!("regimen review {address}{store}");
+        if let Some(key) = key {
+            journal.tell(Event::StepAsks { address, key, tally, command })?;
+        }
+        for held in self.board.ask(id) {
+            self.runnable.remove(&held);
         }
         Ok(())
     }

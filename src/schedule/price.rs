@@ -16,6 +16,9 @@ use crate::{
 pub struct Price {
     /// From its start to its end, with the other steps of the plan beside it.
     pub seconds: f64,
+    /// The same with the whole machine to itself.
+    #[serde(skip)]
+    pub alone: f64,
     /// Tokens that are trained on, read or sampled.
     #[serde(skip_serializing_if = "nought")]
     pub tokens: f64,
@@ -47,7 +50,13 @@ const SLACK: f64 = 1.15;
 /// The cost of the newest use of the stage at the same address, else of its newest use at all.
 pub(super) fn of(step: &Step, past: &Past) -> Option<Price> {
     let record = past.at(&step.address).first().or(past.all().first())?;
-    Some(Price { seconds: record.seconds, bytes: record.bytes, from: "history", ..Price::default() })
+    Some(Price {
+        seconds: record.seconds,
+        alone: record.seconds,
+        bytes: record.bytes,
+        from: "history",
+        ..Price::default()
+    })
 }
 
 /// What a schedule is priced with.
@@ -96,6 +105,7 @@ impl Schedule {
                 planned.memory = (memory as f64 - threads, estimate.memory_per_thread);
                 scheduled.price = Some(Price {
                     seconds: planned.seconds,
+                    alone: planned.seconds,
                     tokens: estimate.work.tokens.round(),
                     flops: estimate.work.flops().round(),
                     memory: Some(memory),

@@ -5,27 +5,22 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::units::Amount,
-    data::{dataset, rows::Finish, rows::Problem, tokenizer::Tokenizer},
-    model::Transformer,
+    data::rows::{Finish, Problem, Sample},
     reward::answer::{Verdict, judge},
     stages::{
-        Context, Progress, Stage, StageError,
+        Context, Stage, StageError,
+        asking::{Asking, SHARED},
         checkpoint::Course,
-        rollout::{Answer, Draw, Respondent, numbered},
+        survey::{self, Asked, Purpose, survey},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "eval", version: 2, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "eval", version: 3, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
     samples: usize,
-    temperature: f64,
-    top_p: f64,
-    max_length: Amount,
-    seed: u64,
 }
 
 /// What becomes `report.json`. Answers fall into exactly one of the four classes.
@@ -62,47 +57,35 @@ struct Known {
     tokens: u64,
 }
 
+/// An examination of so many answers to each problem.
+struct Examination {
+    samples: usize,
+}
+
+impl Purpose for Examination {
+    type Known = Known;
+
+    fn take(&self, course: &mut Course<Known>, problem: &Problem, asked: Asked) -> Result<(), StageError> {
+        match asked {
+            Asked::Answered(samples) => samples.iter().try_for_each(|it| count(course, problem, it)),
+            _ => miss(course, problem, self.samples),
+        }
+    }
+
+    fn takes_crowded(&self) -> bool {
+        true
+    }
+}
+
 fn run(context: &Context) -> Result<(), StageError> {
-    let arguments: Arguments = context.arguments()?;
-    let folder = context.input("model")?;
-    let tokenizer = Tokenizer::load(folder)?;
-    let respondent = Respondent::new(&Transformer::load(folder)?, &tokenizer)?;
-    let problems: Vec<Problem> = dataset::read(context.input("data")?)?;
+    let (asking, arguments): (Asking, Arguments) = context.shared_arguments(&SHARED)?;
+    let problems = survey::problems(context)?;
     if problems.is_empty() {
         return Err(StageError::Data("the data holds no problems".to_owned()));
     }
-    let total = problems.len() as u64;
-    let draw = Draw {
-        copies: arguments.samples,
-        temperature: arguments.temperature,
-        top_p: arguments.top_p,
-        top_k: None,
-        max_length: arguments.max_length.count() as usize,
-        seed: arguments.seed,
-        first_row: 0,
-    };
-    let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
-    for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
-        let mut asked = Vec::with_capacity(chunk.len());
-        for numbered in chunk {
-            if respondent.fits(numbered.1, draw.max_length)? {
-                asked.push(*numbered);
-            }
-        }
-        let answers = respondent.answer(&context.pool, &asked, draw)?;
-        let mut answers = asked.iter().map(|it| it.0).zip(answers.chunks(arguments.samples.max(1))).peekable();
-        for (number, problem) in chunk {
-            match answers.next_if(|(of, _)| of == number) {
-                Some((_, answers)) => answers.iter().try_for_each(|it| count(&mut course, problem, it))?,
-                None => miss(&mut course, problem, arguments.samples)?,
-            }
-        }
-        course.done += chunk.len() as u64;
-        context.progress(Progress { done: course.done, total, unit: "problems", metrics: Vec::new() });
-        course.pause(context, &mut |_| Ok(()))?;
-    }
+    let course = survey(context, &asking, arguments.samples, &problems, &Examination { samples: arguments.samples })?;
     let Known { mut report, tokens } = course.finish(&context.out.join("answers.jsonl"))?;
-    report.rows = total;
+    report.rows = problems.len() as u64;
     report.answers = report.correct + report.wrong + report.unparseable + report.truncated;
     report.pass1 = report.correct as f64 / report.answers.max(1) as f64;
     (report.pass1_low, report.pass1_high) = wilson(report.pass1, report.rows as f64);
@@ -113,19 +96,18 @@ fn run(context: &Context) -> Result<(), StageError> {
 }
 
 /// Judges an answer and writes it down.
-fn count(course: &mut Course<Known>, problem: &Problem, answer: &Answer) -> Result<(), StageError> {
+fn count(course: &mut Course<Known>, problem: &Problem, sample: &Sample) -> Result<(), StageError> {
     let report = &mut course.known.report;
-    let (class, verdict) = match judge(&answer.text, &problem.answer) {
+    let (class, verdict) = match judge(&sample.completion, &problem.answer) {
         Verdict::Correct => (&mut report.correct, "correct"),
-        _ if answer.finish() == Finish::Length => (&mut report.truncated, "truncated"),
+        _ if sample.finish == Finish::Length => (&mut report.truncated, "truncated"),
         Verdict::Wrong => (&mut report.wrong, "wrong"),
         Verdict::Unparseable => (&mut report.unparseable, "unparseable"),
     };
     *class += 1;
-    let tokens = answer.completion.ids.len();
-    course.known.tokens += tokens as u64;
-    let Problem { question, answer: gold, .. } = problem;
-    course.push(&AnswerRow { question, answer: gold, completion: &answer.text, verdict, tokens })
+    course.known.tokens += sample.tokens as u64;
+    let Problem { question, answer, .. } = problem;
+    course.push(&AnswerRow { question, answer, completion: &sample.completion, verdict, tokens: sample.tokens })
 }
 
 /// A problem whose prompt leaves no room for an answer counts as truncated, one answer as much as the next.

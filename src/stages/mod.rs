@@ -1,5 +1,7 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod asking;
+mod best;
 mod card;
 pub mod checkpoint;
 mod command;
@@ -9,12 +11,15 @@ mod dataset;
 mod documents;
 pub mod estimate;
 mod eval;
+mod filler;
 mod filter;
+mod fit;
 pub mod formula;
 mod grpo;
 mod init;
 mod likelihood;
 mod load;
+mod load_reward_model;
 mod load_tokenizer;
 mod merge;
 mod mix;
@@ -22,10 +27,14 @@ mod part;
 mod pretrain;
 mod problems;
 mod reject;
+pub mod review;
+pub mod reward_model;
 mod rollout;
 mod sample;
+pub mod scorer;
 mod sft;
 mod split;
+mod survey;
 mod take;
 mod tokenizer;
 mod trainer;
@@ -60,14 +69,17 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    best::STAGE,
     command::STAGE,
     dataset::STAGE,
     documents::STAGE,
     eval::STAGE,
+    filler::STAGE,
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,
     load::STAGE,
+    load_reward_model::STAGE,
     load_tokenizer::STAGE,
     merge::ARCEE_FUSION,
     merge::BREADCRUMBS,
@@ -95,6 +107,7 @@ pub const REGISTRY: &[Stage] = &[
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
+    review::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Evaluator,
+    coerce::each,
     command::COMMAND,
     scope::{FrameId, Scope},
 };
@@ -16,6 +17,8 @@ use crate::{
         suggest::did_you_mean,
     },
     lang::{
+        StepId,
+        labels::Taint,
         names::FUNCTIONS,
         signature::{Parameter, Signature},
         types::Type,
@@ -105,7 +108,7 @@ impl<'a> Evaluator<'a> {
         match (&stage.returns, stage.body) {
             (_, Some(body)) => self.expand(stage, body, values.into_iter().map(Some).collect(), span, scope),
             (Type::Reward, None) => {
-                let arguments = values.iter().map(|(value, _)| argument_of_term(value)).collect();
+                let arguments = values.iter().map(|(value, _)| self.argument_of_term(value)).collect();
                 let terms = vec![Term { weight: 1.0, name: stage.path.clone(), arguments }];
                 Value::Reward(Reward { terms })
             }
@@ -138,25 +141,46 @@ impl<'a> Evaluator<'a> {
             (None, None) => (Value::None, call),
         };
         if parameter.trains {
-            let taint = value.artifacts().into_iter().find_map(|(_, artifact)| artifact.taint.clone());
-            if let Some(taint) = taint {
+            if let Some(taint) = self.taint(&value) {
                 self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
             }
         }
         (value, span)
     }
 
+    /// An artifact in a term of a reward stands there as its step, until the step that uses the reward takes it in.
+    fn argument_of_term(&mut self, value: &Value) -> Json {
+        match value {
+            Value::Artifact(artifact) => {
+                if let (Some(step), Some(taint)) = (artifact.step, &artifact.taint) {
+                    self.tainted.insert(step, taint.clone());
+                }
+                json!({ STEP: artifact.step.map(|it| it.0) })
+            }
+            other => other.to_json(),
+        }
+    }
+
+    /// By which way evaluation data flows into a value: as an artifact in it, or as what a reward asks.
+    pub(super) fn taint(&self, value: &Value) -> Option<Taint> {
+        match value {
+            Value::Reward(reward) => {
+                let arguments = reward.terms.iter().flat_map(|term| &term.arguments);
+                let mut steps = arguments.filter_map(|it| it.get(STEP)?.as_u64());
+                steps.find_map(|step| self.tainted.get(&StepId(step as usize)).cloned())
+            }
+            Value::Schedule(schedule) => {
+                let mut found = None;
+                each(schedule, &mut |value| found = found.take().or_else(|| self.taint(value)));
+                found
+            }
+            other => other.artifacts().into_iter().find_map(|(_, artifact)| artifact.taint.clone()),
+        }
+    }
+
     /// Evaluates arguments that go nowhere, for the mistakes in them.
     pub(super) fn look_at(&mut self, arguments: &'a [Argument], scope: &Scope) {
         self.dry(|me| arguments.iter().for_each(|it| drop(me.eval(&it.value, scope))));
-    }
-}
-
-/// An artifact in a term of a reward stands there as its step, until the step that uses the reward takes it in.
-fn argument_of_term(value: &Value) -> Json {
-    match value {
-        Value::Artifact(artifact) => json!({ STEP: artifact.step.map(|it| it.0) }),
-        other => other.to_json(),
     }
 }
 

@@ -25,6 +25,8 @@ use crate::{
         suggest::did_you_mean,
     },
     lang::{
+        StepId,
+        labels::Taint,
         names::Stages,
         overrides::Parsed,
         program::{Call, Program},
@@ -55,6 +57,7 @@ pub(super) fn program(
         dry: false,
         untaken: false,
         addresses: BTreeMap::new(),
+        tainted: BTreeMap::new(),
         targets: BTreeSet::new(),
         program: Program { docs: recipe.docs.clone(), ..Program::default() },
     };
@@ -83,6 +86,8 @@ struct Evaluator<'a> {
     untaken: bool,
     /// The addresses that are taken, and by which call.
     addresses: BTreeMap<String, Span>,
+    /// The steps that rewards ask and that evaluation data flows into, with the way it took.
+    tainted: BTreeMap<StepId, Taint>,
     /// Everything that `--set` may name.
     targets: BTreeSet<String>,
     program: Program,

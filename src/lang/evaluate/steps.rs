@@ -31,7 +31,7 @@ impl<'a> Evaluator<'a> {
     /// Adds a step, and gives what it makes.
     pub(super) fn step(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
         let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts()).map(|(_, artifact)| artifact);
-        let taint = artifacts().find_map(|it| it.taint.clone());
+        let taint = values.iter().find_map(|(value, _)| self.taint(value));
         let kinds = artifacts().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
@@ -272,6 +272,7 @@ impl<'a> Evaluator<'a> {
                 }
             },
             Type::Tokenizer => ("load_tokenizer", None),
+            Type::RewardModel => ("load_reward_model", None),
             _ => ("load", None),
         };
         let Some(stage) = self.stage(name, scope) else { return stand_in(ty) };

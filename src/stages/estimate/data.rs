@@ -25,6 +25,9 @@ const HELD: f64 = 4.0;
 const TAGS: f64 = 3.0;
 /// Tokens of the tags around thoughts.
 const THINK: f64 = 2.0;
+/// Tokens of a step of a working, such as `12-7=5` with the blank before it, and tokens and bytes of a word before it.
+const STEP: f64 = 7.0;
+const WORD: (f64, f64) = (2.0, 5.0);
 
 pub(super) fn problems(known: Known) -> Option<Estimate> {
     let count = counted(known, "rows", Unit::Rows)?;
@@ -66,10 +69,27 @@ fn line(path: &Path) -> Option<f64> {
 pub(super) fn documents(known: Known) -> Option<Estimate> {
     let data = rows(known, "data")?;
     let share = number(known, "worked")?;
-    let answer = data.answer + share * (data.worked - data.answer);
-    let bytes = 12.0 + 5.0 + 6.0 + 8.0 + 12.0 + data.question + 19.0 + share * (data.worked - data.answer + 13.0);
-    let made = Rows { question: data.question + 2.0, answer, bytes, ..data };
+    let spoken = known.arguments.get("languages").and_then(|it| it.as_array()).is_some_and(|it| !it.is_empty());
+    let words = if spoken { ((data.worked - data.answer - THINK) / STEP).max(0.0) } else { 0.0 };
+    let worked = data.worked + words * WORD.0;
+    let answer = data.answer + share * (worked - data.answer);
+    let bytes = 12.0 + 5.0 + 6.0 + 8.0 + 12.0 + data.question + 19.0;
+    let bytes = bytes + share * (data.worked - data.answer + 13.0 + words * WORD.1);
+    let made = Rows { question: data.question + 2.0, answer, worked, bytes, ..data };
     Some(plain(2.2e-6 * data.rows, 64.0 * 1024.0, data.rows * bytes, Made::Rows(made)))
+}
+
+pub(super) fn filler(known: Known) -> Option<Estimate> {
+    let count = counted(known, "rows", Unit::Rows)?;
+    let [question, answer] = ["question", "answer"].map(|name| counted(known, name, Unit::Tokens));
+    let (question, answer) = (question?, answer?);
+    let worked = counted(known, "worked", Unit::Tokens);
+    let problem = known.arguments.get("kind").is_some_and(|kind| kind == "problem");
+    // A word of two to five letters and a space.
+    let bytes = 30.0 + 4.5 * (question + answer + worked.filter(|_| problem).unwrap_or_default());
+    let worked = worked.map_or(answer, |worked| worked + answer);
+    let made = Rows { rows: count, exact: true, question, answer, worked, bytes };
+    Some(plain(12e-9 * count * bytes, 64.0 * 1024.0, count * bytes, Made::Rows(made)))
 }
 
 pub(super) fn filter(known: Known) -> Option<Estimate> {

@@ -18,6 +18,7 @@ use crate::{
         Context, StageError,
         context::{Metrics, figures},
         rollout::{Answer, Draw, Numbered, Respondent},
+        scorer::{Lenders, score_groups},
     },
 };
 
@@ -32,6 +33,8 @@ pub struct Rollout {
 /// What a rollout is drawn from.
 pub struct Source<'a> {
     pub arguments: &'a Arguments,
+    /// The models that the rewards ask.
+    pub lenders: &'a Lenders,
     pub model: &'a Transformer,
     pub tokenizer: &'a Tokenizer,
     pub problems: &'a [Problem],
@@ -66,7 +69,7 @@ impl Source<'_> {
     pub fn roll_out(&self, context: &Context) -> Result<Rollout, StageError> {
         let Arguments { prompts, group, dynamic_sampling, .. } = *self.arguments;
         let respondent = Respondent::new(self.model, self.tokenizer)?;
-        let scorer = Scorer::new(self.arguments.reward(self.step)?)?;
+        let scorer = self.lenders.scorer(self.arguments.reward(self.step)?)?;
         let draw = Draw {
             copies: group,
             temperature: self.arguments.temperature(self.step)?,
@@ -126,15 +129,17 @@ impl Source<'_> {
     ) -> Result<Vec<Group>, StageError> {
         let mut answers = respondent.answer(&context.pool, chosen, draw)?.into_iter();
         let mut groups = Vec::with_capacity(chosen.len());
+        let mut samples: Vec<Vec<Sample>> = Vec::with_capacity(chosen.len());
         for (_, problem) in chosen {
-            let prompt = self.tokenizer.prompt(&problem.question)?;
+            let prompt = respondent.prompt(&problem.question)?;
             let answers: Vec<Answer> = answers.by_ref().take(draw.copies).collect();
-            let samples: Vec<Sample> = answers.iter().map(|answer| answer.sample(problem, prompt.clone())).collect();
-            let scores = scorer.score_group(&samples.iter().collect::<Vec<_>>())?;
+            samples.push(answers.iter().map(|answer| answer.sample(problem, prompt.clone())).collect());
             let right = |answer: &&Answer| crate::reward::answer::is_correct(&answer.text, &problem.answer);
             let correct = answers.iter().filter(right).count();
-            groups.push(Group { answers, scores, correct });
+            groups.push(Group { answers, scores: Vec::new(), correct });
         }
+        let scores = score_groups(scorer, &context.pool, &samples)?;
+        groups.iter_mut().zip(scores).for_each(|(group, scores)| group.scores = scores);
         Ok(groups)
     }
 

@@ -110,6 +110,8 @@ pub struct Learnt {
     ratio_max: f64,
     gradient_norm: f64,
     imbalance: f64,
+    /// The routers' load and biases after the last optimiser step.
+    router: Metrics,
 }
 
 impl Learnt {
@@ -133,6 +135,7 @@ impl Learnt {
             ratio_max: 0.0,
             gradient_norm: 0.0,
             imbalance: 0.0,
+            router: Metrics::new(),
         }
     }
 
@@ -156,6 +159,7 @@ impl Learnt {
         self.ratio_max = self.ratio_max.max(sums.ratio_max);
         self.gradient_norm += share * update.gradient_norm;
         self.imbalance = self.imbalance.max(update.imbalance);
+        self.router.clone_from(&update.router);
     }
 
     /// The largest difference between what the sampler said of a token and what the trainer says of it.
@@ -169,7 +173,7 @@ impl Learnt {
     pub fn metrics(&self, lr: f64) -> Metrics {
         // Where nothing was learnt there is no least.
         let least = |value: f64| if value.is_finite() { value } else { 0.0 };
-        figures([
+        let mut metrics = figures([
             ("loss", self.loss),
             ("policy_loss", self.policy_loss),
             ("kl", self.kl),
@@ -187,6 +191,8 @@ impl Learnt {
             ("grad_norm", self.gradient_norm),
             ("learning_rate", lr),
             ("expert_imbalance", self.imbalance),
-        ])
+        ]);
+        metrics.extend(self.router.iter().cloned());
+        metrics
     }
 }

@@ -213,25 +213,24 @@ impl Minibatches<'_> {
         let sums = Mutex::new(vec![Sums::default(); tasks.len()]);
         let update = trainer.step(self.pool, lr, tasks, |model, task| {
             let (part, temperature) = (&task.part, self.temperature as f32);
-            let (scored, entropies) = if self.entropy_coef > 0.0 {
-                let (scored, entropies) =
-                    model.log_probs_and_entropy(&part.packed, &part.rows, &part.targets, temperature)?;
-                (scored, Some(entropies))
+            let (log_probs, entropy, entropies, loads) = if self.entropy_coef > 0.0 {
+                let it = model.log_probs_and_entropy(&part.packed, &part.rows, &part.targets, temperature)?;
+                (it.log_probs, it.entropy.to_vec1()?, Some(it.entropy), it.loads)
             } else {
-                (model.log_probs_at(&part.packed, &part.rows, &part.targets, temperature)?, None)
+                let it = model.log_probs_at(&part.packed, &part.rows, &part.targets, temperature)?;
+                (it.log_probs, it.entropy, None, it.loads)
             };
-            let new = scored.log_probs.to_vec1::<f32>()?;
-            let slopes = self.slopes(task, &new, &scored.entropy);
+            let slopes = self.slopes(task, &log_probs.to_vec1::<f32>()?, &entropy);
             if let Some(place) = sums.lock().unwrap_or_else(PoisonError::into_inner).get_mut(task.index) {
                 *place = slopes.sums;
             }
-            let mut linear = summed(&scored.log_probs, slopes.by_log_prob)?;
+            let mut linear = summed(&log_probs, slopes.by_log_prob)?;
             if let (Some(entropies), Some(slopes)) = (entropies, slopes.by_entropy) {
                 linear = (linear + summed(&entropies, slopes)?)?;
             }
             // A scalar of the loss's value, whose derivatives are those of the sums.
             let offset = slopes.loss - f64::from(linear.to_scalar::<f32>()?);
-            Ok(PartLoss { loss: (linear + offset)?, loads: scored.loads })
+            Ok(PartLoss { loss: (linear + offset)?, loads })
         })?;
         // Summed in the order of the parts, not in the order in which threads came to an end.
         let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -19,6 +19,7 @@ use crate::{
     stages::{
         Context, Stage, StageError,
         context::Metrics,
+        scorer::Lenders,
         trainer::Trainer,
         training::{Reference, Training},
     },
@@ -44,17 +45,19 @@ fn run(context: &Context) -> Result<(), StageError> {
     if problems.is_empty() {
         return Err(StageError::Data("the data holds no problems".to_owned()));
     }
+    let lenders = Lenders::open(context, "reward", &arguments.reward.values())?;
     let mut training = Training::begin(context, folder, arguments.settings(), arguments.kl > 0.0, arguments.total())?;
     for step in training.steps() {
         if arguments.refreshes(step) {
             refresh(&mut training, arguments.ref_model_mixup_alpha)?;
         }
         let model = &training.trainer.model;
-        let source = Source { arguments: &arguments, model, tokenizer: &tokenizer, problems: &problems, step };
+        let (arguments, lenders, tokenizer, problems) = (&arguments, &lenders, &tokenizer, &problems[..]);
+        let source = Source { arguments, lenders, model, tokenizer, problems, step };
         let rollout = source.roll_out(context)?;
         let tokens = training.count_tokens(rollout.tokens);
         let reference = training.reference.as_ref().map(|it| &it.model);
-        let mut metrics = learn(context, &arguments, &mut training.trainer, reference, rollout, step)?;
+        let mut metrics = learn(context, arguments, &mut training.trainer, reference, rollout, step)?;
         metrics.push(("num_tokens".into(), tokens as f64));
         training.end_step(metrics)?;
     }

@@ -150,7 +150,7 @@ fn losses_slopes_and_figures_are_those_of_trl() {
         }
         // Only the figures of the loss are compared; nothing was trained.
         let mut figures = Learnt::new(minibatches.objective.level, 1);
-        figures.add(&Update { loss: found.loss, gradient_norm: 0.0, imbalance: 1.0 }, &found.sums);
+        figures.add(&Update { loss: found.loss, gradient_norm: 0.0, imbalance: 1.0, router: Vec::new() }, &found.sums);
         let figures: BTreeMap<String, f64> =
             figures.metrics(0.0).into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
         for (figure, expected) in &case.metrics {

@@ -1,0 +1,3 @@
+//! Reward models: what one is to the stages that ask it.
+
+pub mod artifact;
