@@ -20,6 +20,7 @@ mod eval_reward;
 mod filler;
 mod filter;
 mod fit;
+pub mod formula;
 mod grpo;
 mod init;
 mod judge;

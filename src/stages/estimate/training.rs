@@ -22,6 +22,9 @@ const TOKENIZE: f64 = 60e-9;
 /// Rollouts after which a model that is rewarded for right answers has come half of the way to working them out.
 const HALFWAY: f64 = 30.0;
 
+/// The share of questions whose answers are all worth the same.
+const EVEN: f64 = 0.4;
+
 /// Training on so many tokens, in sequences of one length.
 struct Training {
     tokens: f64,
@@ -120,16 +123,21 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let share = 1.0 - far / (steps / HALFWAY * std::f64::consts::LN_2).max(1e-9);
     let answer = first + (last - first) * share.clamp(0.0, 1.0);
     let serial = steps * known.arguments.get("max_length").and_then(|it| mean(it, steps)).unwrap_or(longest);
-    let questions = steps * number(known, "prompts")?;
-    let draws = Draws { questions, answers: steps * answers, answer, longest, serial };
+    // Questions that are asked in the place of others: the same share of them as before is replaced again.
+    let tries = number(known, "dynamic_sampling").unwrap_or(0.0);
+    let drawn = (1.0 - EVEN.powf(tries + 1.0)) / (1.0 - EVEN);
+    let questions = steps * number(known, "prompts")? * drawn;
+    let draws = Draws { questions, answers: steps * answers * drawn, answer, longest, serial };
     let drawn = sampling::work(shape, &data, draws, steps);
     let kept = f64::from(u8::from(number(known, "kl").is_some_and(|kl| kl > 0.0)));
-    let minibatches = number(known, "minibatches").unwrap_or(1.0).max(1.0);
-    let old = f64::from(u8::from(minibatches > 1.0));
+    let iterations = number(known, "iterations").unwrap_or(1.0).max(1.0);
+    let updates = number(known, "minibatches").unwrap_or(1.0).max(1.0) * iterations;
+    let chosen = number(known, "top_entropy_quantile").is_some_and(|share| share < 1.0);
+    let old = f64::from(u8::from(updates > 1.0 || chosen));
     let length = data.question + answer;
-    let passes = 1.0 + (kept + old) / 3.0;
+    let passes = iterations + (kept + old) / 3.0;
     let tokens = steps * answers * length;
-    let training = Training { tokens, length, steps: steps * minibatches, passes };
+    let training = Training { tokens, length, steps: steps * updates, passes };
     let trained = training.work(shape);
     let work = Work {
         tokens: trained.tokens + drawn.tokens,
