@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::{
     Evaluator,
     command::COMMAND,
+    constants,
     scope::{FrameId, Scope},
 };
 use crate::{
@@ -93,8 +94,12 @@ impl<'a> Evaluator<'a> {
         }
         let mut values = Vec::with_capacity(written.len());
         for (parameter, written) in stage.parameters.iter().zip(written) {
-            let target = format!("{}.{}", scope.address, parameter.name);
-            let set = if stage.is_value() { None } else { self.overridden(&target, &parameter.ty, written) };
+            let set = if stage.is_value() || self.overrides.is_empty() {
+                None
+            } else {
+                let target = format!("{}.{}", scope.address, parameter.name);
+                self.overridden(&target, &parameter.ty, written)
+            };
             values.push(self.argument(stage, parameter, set.or(written), span, scope));
         }
         self.invoke(stage, values, span, scope)
@@ -130,9 +135,17 @@ impl<'a> Evaluator<'a> {
                 (self.ranged(expr, &parameter.ty, parameter.range, &inner), expr.span)
             }
             (None, Some(default)) => {
-                // Defaults see no names of the recipe.
-                let outside = Scope::new(FrameId::EMPTY, String::new());
-                (self.eval_as(default, &parameter.ty, &outside), default.span)
+                let known = self.constants.known(default.span).cloned();
+                let value = known.unwrap_or_else(|| {
+                    // Defaults see no names of the recipe.
+                    let outside = Scope::new(FrameId::EMPTY, String::new());
+                    let value = self.eval_as(default, &parameter.ty, &outside);
+                    if constants::is_kept(&parameter.ty) {
+                        self.constants.keep(default.span, &value);
+                    }
+                    value
+                });
+                (value, default.span)
             }
             (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
             (None, None) => (Value::None, call),

@@ -231,7 +231,7 @@ pub(super) fn stand_in(ty: &Type) -> Value {
 }
 
 /// Looks at every value in a schedule.
-fn each(schedule: &Schedule<Value>, look: &mut dyn FnMut(&Value)) {
+pub(super) fn each(schedule: &Schedule<Value>, look: &mut dyn FnMut(&Value)) {
     match schedule {
         Schedule::Constant(value) => look(value),
         Schedule::Cosine { from, to, .. } | Schedule::Linear { from, to, .. } => {

@@ -60,7 +60,7 @@ pub(super) fn draw(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let data = any_rows(known)?;
     let copies = number(known, "n")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
     let bytes = 130.0 + 2.0 * (data.question + 12.0) + answer + 20.0;
     let (questions, made) = if known.arguments.contains_key("keep") {
@@ -84,7 +84,7 @@ pub(super) fn eval(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let data = any_rows(known)?;
     let copies = number(known, "samples")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
     let answers = data.rows * copies;
     let draws = Draws { questions: data.rows, answers, answer, longest };
