@@ -1,6 +1,7 @@
 //! `regimen plan`: what would run, why, and at what price.
 
 use crate::{
+    base::argument,
     cli::{
         CliError, Exit,
         budget::BudgetArguments,
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     };
     let elsewhere = machine.as_ref().map(Description::elsewhere);
     let steps = planned.plan.steps.iter().zip(&schedule.steps);
-    let formula = |step: &Step| stages::formula::of(&step.stage, &step.arguments);
+    let formula = |step: &Step| stages::formula::of(&step.stage, &argument::object(&step.arguments));
     if arguments.json {
         let mut json = report::plan::json(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref());
         for ((step, _), told) in steps.zip(json["steps"].as_array_mut().into_iter().flatten()) {

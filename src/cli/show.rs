@@ -34,8 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     for record in records {
         let Some(count) = arguments.rows else {
             print!("{}", report::show::record(&store, &lineage, record));
-            let arguments = serde_json::from_value(record.fields["arguments"].clone()).unwrap_or_default();
-            if let Some(lines) = stages::formula::of(&record.stage, &arguments) {
+            if let Some(lines) = stages::formula::of(&record.stage, &record.fields["arguments"]) {
                 println!("what it minimises\n  {}", lines.join("\n  "));
             }
             continue;

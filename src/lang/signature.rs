@@ -3,6 +3,7 @@
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
+        named::Name as Shared,
         span::{SourceId, Span},
         suggest::did_you_mean,
     },
@@ -30,6 +31,8 @@ pub struct Signature<'a> {
 #[derive(Clone, Debug)]
 pub struct Parameter<'a> {
     pub name: &'a str,
+    /// The name as every step of the stage shares it.
+    pub key: Shared,
     pub docs: &'a str,
     pub ty: Type,
     pub default: Option<&'a Expr>,
@@ -65,6 +68,7 @@ impl<'a> Signature<'a> {
             parameters.push(Parameter {
                 positional: is_value(&returns) || ty.is_artifact() || ty.is_path(),
                 name: &param.name.text,
+                key: param.name.text.as_str().into(),
                 docs: &param.docs,
                 ty,
                 default: param.default.as_ref(),
@@ -99,6 +103,7 @@ impl<'a> Signature<'a> {
             parameters.push(Parameter {
                 positional: ty.is_artifact() || ty.is_path(),
                 name: &name.text,
+                key: name.text.as_str().into(),
                 docs,
                 ty,
                 default,

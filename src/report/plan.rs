@@ -173,7 +173,7 @@ pub fn amounts(schedule: &Schedule) -> String {
 pub fn json(plan: &Plan, schedule: &Schedule, sources: &Sources, elsewhere: Option<&Elsewhere>) -> Value {
     let address = |id: &StepId| plan.step(*id).map(|step| step.address.clone());
     let steps = plan.steps.iter().zip(&schedule.steps).map(|(step, scheduled)| {
-        let inputs = step.inputs.iter().map(|(port, ids)| (port.clone(), ids.iter().filter_map(address).collect()));
+        let inputs = step.inputs.iter().map(|(port, ids)| (port.to_string(), ids.iter().filter_map(address).collect()));
         let inputs: serde_json::Map<String, Value> = inputs.collect();
         let why = scheduled.why.as_ref();
         json!({

@@ -117,7 +117,8 @@ impl<'a> Evaluator<'a> {
     ) {
         let open = stage.parameters.iter().zip(bound).filter(|(it, _)| !meant.contains(&it.name));
         for (parameter, given) in open {
-            let set = || self.overrides.find(&format!("{}.{}", scope.address, parameter.name)).is_some() && !self.dry;
+            let target = || format!("{}.{}", scope.address, parameter.name);
+            let set = || self.overrides.find(&target()).is_some() && !self.dry;
             if given.is_none() && parameter.is_required() && !set() {
                 let message = format!("`{}` needs `{}: {}`", stage.path, parameter.name, parameter.ty);
                 let hint = match parameter.positional {

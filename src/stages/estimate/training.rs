@@ -115,7 +115,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let data = any_rows(known)?;
     let steps = amount(known, "budget")?.value;
     let answers = number(known, "prompts")? * number(known, "group")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let (first, last) = (shape.answer.min(longest), shape.worked.min(longest));
     let far = 1.0 - (-steps / HALFWAY * std::f64::consts::LN_2).exp();
     let end = first + (last - first) * far;
@@ -183,14 +183,11 @@ mod tests {
     fn training_costs_six_operations_for_each_weight_and_token() {
         let shape = Shape { parameters: 1e6, active: 1e6, hidden: 96.0, positions: 512.0, ..Shape::default() };
         let text = Rows { rows: 1e3, exact: true, answer: 50.0, bytes: 100.0, ..Rows::default() };
-        let inputs = BTreeMap::from([
-            ("model".to_owned(), vec![Made::Model(shape)]),
-            ("text".to_owned(), vec![Made::Rows(text)]),
-        ]);
+        let inputs = [("model", vec![Made::Model(shape)]), ("text", vec![Made::Rows(text)])].into_iter().collect();
         let files = BTreeMap::new();
         let flops = |budget: serde_json::Value| {
             let batch = json!({"value": 4096.0, "unit": "tokens"});
-            let arguments = BTreeMap::from([("budget".to_owned(), budget), ("batch".to_owned(), batch)]);
+            let arguments = [("budget", budget.into()), ("batch", batch.into())].into_iter().collect();
             pretrain(Known { arguments: &arguments, inputs: &inputs, files: &files }).unwrap().work.flops()
         };
         assert_eq!(flops(json!({"value": 1e5, "unit": "tokens"})), 6e11);
