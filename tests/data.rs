@@ -174,7 +174,10 @@ fn documents_hold_a_share_of_worked_problems() {
     problems.push(problem("2+2=?", "4"));
     let data = made_up(&problems);
     let step = |worked: f64| {
-        let step = Step::new("documents", json!({ "worked": worked, "slips": 0.0, "languages": [], "mixing": 0.0, "seed": 3 }));
+        let step = Step::new(
+            "documents",
+            json!({ "worked": worked, "slips": 0.0, "languages": [], "mixing": 0.0, "seed": 3 }),
+        );
         step.input("data", data.path()).run()
     };
     assert_snapshot!(step(0.5).unwrap().text());
@@ -193,9 +196,8 @@ fn documents_speak_one_language_or_change_it_from_step_to_step() {
     };
     let mixed = |mixing| {
         let rows = step(&["en", "zh"], mixing).unwrap().rows();
-        [["first", "then"], ["先", "再"]].map(|words| {
-            rows.iter().filter(|row| words.iter().any(|word| row.contains(word))).count()
-        })
+        [["first", "then"], ["先", "再"]]
+            .map(|words| rows.iter().filter(|row| words.iter().any(|word| row.contains(word))).count())
     };
     // Of one language each; then most of both.
     let ([english, chinese], [first, second]) = (mixed(0.0), mixed(1.0));

@@ -82,7 +82,9 @@ output short, cut
     let names = |address: &str| {
         let last = figures(&test, address).pop().unwrap();
         let text = |name: &str| last.get(name).map_or("none".to_owned(), |it| format!("{it}"));
-        ["epoch", "num_tokens", "rows/dropped", "rows/truncated"].map(|name| format!("{name} {}", text(name))).join(", ")
+        ["epoch", "num_tokens", "rows/dropped", "rows/truncated"]
+            .map(|name| format!("{name} {}", text(name)))
+            .join(", ")
     };
     // Nine chats of eight tokens each: two that open the turns, one that begins, one that ends, and what is said.
     assert_snapshot!(names("short"), @"epoch 1, num_tokens 72, rows/dropped 1, rows/truncated none");

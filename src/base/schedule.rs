@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_curve_that_decays_at_the_end_rests_until_then() {
-        let values = |schedule: Schedule<f64>, total| (0..total).map(|step| schedule.at(step, total)).collect::<Vec<_>>();
+        let values =
+            |schedule: Schedule<f64>, total| (0..total).map(|step| schedule.at(step, total)).collect::<Vec<_>>();
         let linear = Schedule::Linear { from: 1.0, to: 0.0, warmup: 1, decay: Some(2) };
         assert_eq!(values(linear.clone(), 7), [0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0]);
         // No room to rest: what is left after the warm-up decays.

@@ -6,16 +6,8 @@ use super::format;
 use crate::run::{Event, Status};
 
 /// The figures that a person watches, the most telling first.
-const WATCHED: [&str; 8] = [
-    "loss",
-    "reward",
-    "accuracy",
-    "completions/mean_length",
-    "pass1",
-    "acceptance",
-    "rows/dropped",
-    "rows/truncated",
-];
+const WATCHED: [&str; 8] =
+    ["loss", "reward", "accuracy", "completions/mean_length", "pass1", "acceptance", "rows/dropped", "rows/truncated"];
 
 /// The line of an event. Progress and finds have none of their own: there are too many.
 #[must_use]

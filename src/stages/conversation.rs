@@ -89,7 +89,8 @@ fn chat(row: &Chat, tokenizer: &Tokenizer, turns: Turns) -> Result<Example, Comp
         let Some(answer) = rest.first() else { continue };
         let prompt = tokenizer.render(before, Opening::Answer)?;
         let Some(new) = prompt.strip_prefix(said.as_str()) else {
-            let text = "the chat template writes earlier turns otherwise than they were answered; learn the `last` turn";
+            let text =
+                "the chat template writes earlier turns otherwise than they were answered; learn the `last` turn";
             return Err(Complaint::Row(text.to_owned()));
         };
         example.ids.extend(tokenizer.encode(new)?);

@@ -132,7 +132,10 @@ mod tests {
     #[test]
     fn what_goes_is_counted_and_held_against_the_limit() {
         assert_eq!(fit(&[4, 6, 9], 5, Overlong::Drop, 0.7), "[4] learn [2] [(\"rows/dropped\", 2.0)]");
-        assert_eq!(fit(&[4, 6, 9], 5, Overlong::Truncate, 0.7), "[4, 5, 5] learn [2, 3, 3] [(\"rows/truncated\", 2.0)]");
+        assert_eq!(
+            fit(&[4, 6, 9], 5, Overlong::Truncate, 0.7),
+            "[4, 5, 5] learn [2, 3, 3] [(\"rows/truncated\", 2.0)]"
+        );
         assert_eq!(
             fit(&[4, 6, 9], 5, Overlong::Drop, 0.5),
             "2 of 3 rows are longer than 5 tokens (the longest has 9), which is more than the 0.5000 that \

@@ -22,11 +22,7 @@ pub fn log_prob(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Tens
 }
 
 /// As [`log_prob`], and whether no other token was likelier than each row's target.
-pub fn log_prob_and_hits(
-    hidden: &Tensor,
-    head: &Tensor,
-    targets: &[u32],
-) -> Result<(Tensor, Vec<f32>, Vec<bool>)> {
+pub fn log_prob_and_hits(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Tensor, Vec<f32>, Vec<bool>)> {
     if !is_native(hidden) {
         let best: Vec<u32> = hidden.matmul(&head.t()?)?.argmax(D::Minus1)?.to_vec1()?;
         let hits = best.iter().zip(targets).map(|(best, target)| best == target).collect();
