@@ -57,6 +57,16 @@ impl<T> Schedule<T> {
 }
 
 impl<T> Schedule<T> {
+    /// Every value that the schedule is made of, in its order.
+    #[must_use]
+    pub fn values(&self) -> Vec<&T> {
+        match self {
+            Self::Constant(value) => vec![value],
+            Self::Cosine { from, to, .. } | Self::Linear { from, to, .. } => vec![from, to],
+            Self::Then { first, next, .. } => [first.values(), next.values()].concat(),
+        }
+    }
+
     /// Whether no value depends on how many steps there are in all.
     #[must_use]
     pub fn is_open_ended(&self) -> bool {

@@ -128,6 +128,12 @@ impl Tokenizer {
         self.eos.id
     }
 
+    /// The token that fills up a batch, where one is named; nothing here pads.
+    #[must_use]
+    pub fn pad(&self) -> Option<u32> {
+        self.id_of(token_text(&self.config, "pad_token")?)
+    }
+
     /// The text of the token that ends an answer.
     #[must_use]
     pub fn end(&self) -> &str {

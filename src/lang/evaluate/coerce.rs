@@ -121,9 +121,10 @@ impl<'a> Evaluator<'a> {
             ),
             (Type::Float, Value::Int(value)) => Value::Float(value as f64),
             (Type::Amount(units), Value::Amount(amount)) if units.contains(&amount.unit) => self.counted(amount, span),
-            (ty @ (Type::Model | Type::Tokenizer | Type::Dataset(_)), Value::Text(path) | Value::Path(path)) => {
-                self.load(ty, path, span, scope)
-            }
+            (
+                ty @ (Type::Model | Type::RewardModel | Type::Tokenizer | Type::Dataset(_)),
+                Value::Text(path) | Value::Path(path),
+            ) => self.load(ty, path, span, scope),
             (ty, Value::Artifact(artifact)) if ty.accepts(&artifact.ty) => Value::Artifact(artifact),
             (Type::Path, Value::Text(path)) => Value::Path(self.overrides.resolve(path, span)),
             (Type::Text, Value::Path(path)) => Value::Text(path),
@@ -233,7 +234,7 @@ pub(super) fn stand_in(ty: &Type) -> Value {
 }
 
 /// Looks at every value in a schedule.
-fn each(schedule: &Schedule<Value>, look: &mut dyn FnMut(&Value)) {
+pub(super) fn each(schedule: &Schedule<Value>, look: &mut dyn FnMut(&Value)) {
     match schedule {
         Schedule::Constant(value) => look(value),
         Schedule::Cosine { from, to, .. } | Schedule::Linear { from, to, .. } => {

@@ -130,6 +130,12 @@ pub(super) fn load(known: Known) -> Option<Estimate> {
     Some(plain(seconds, 4.0 * shape.bytes(), shape.bytes(), Made::Model(shape)))
 }
 
+/// A copy of a model; which one is not known, so it is told as the first.
+pub(super) fn best(known: Known) -> Option<Estimate> {
+    let shape = model(known)?;
+    Some(plain(2.0 * BYTE * shape.bytes(), 64.0 * 1024.0, shape.bytes(), Made::Model(shape)))
+}
+
 pub(super) fn merge(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let models = known.inputs.values().map(Vec::len).sum::<usize>() as f64;
