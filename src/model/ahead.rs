@@ -52,7 +52,8 @@ impl Transformer {
         ahead: bool,
         balance: Option<Balance>,
     ) -> Result<LogProbsAhead, ModelError> {
-        let mut pass = Pass { balance, ..self.pass() };
+        let mut pass = self.pass();
+        pass.balance = balance;
         if !ahead || self.plan().ahead.is_empty() {
             let next = self.scored(&mut pass, packed, rows, targets, 1.0)?;
             return Ok(LogProbsAhead { next, farther: Vec::new(), balance: pass.notes.balance });

@@ -84,7 +84,7 @@ impl Answer {
             tokens: self.prefix + self.completion.ids.len(),
             finish: self.finish(),
             completion: self.text.clone(),
-            lineage: Lineage::default(),
+            lineage: Lineage { source: problem.source.clone(), level: problem.level.clone(), ..Lineage::default() },
         }
     }
 
@@ -98,10 +98,13 @@ impl Answer {
             rewards.insert(name.to_owned(), score.total);
         }
         sample.lineage = Lineage {
+            source: problem.source.clone(),
+            level: problem.level.clone(),
             model: origin.model.map(|it| it.hex()),
             prompt_digest: Some(Digest::of(sample.prompt.as_bytes())),
             seed: Some(origin.seed),
             draw: Some(self.completion.row),
+            draft: None,
             rewards,
         };
         Ok(sample)
@@ -239,7 +242,7 @@ mod tests {
             completion: Completion { row: 9, ids: vec![3, 4, 5], log_probs: vec![0.0; 3], stopped: true },
             text: "<think>1 + 1 = 2</think><answer>2</answer>".to_owned(),
         };
-        let problem = Problem { question: "What is 1 + 1?".to_owned(), answer: "2".to_owned(), solution: None };
+        let problem = Problem { question: "What is 1 + 1?".to_owned(), answer: "2".to_owned(), ..Problem::default() };
         let origin = Origin { model: Some(Digest::of(b"model")), seed: 7 };
         let sample = answer.traced(&problem, "User: 1 + 1?".to_owned(), origin).unwrap();
         let text = serde_json::to_string(&sample).unwrap();

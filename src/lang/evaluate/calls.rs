@@ -6,6 +6,7 @@ use super::{
     Evaluator,
     coerce::each,
     command::COMMAND,
+    items::named,
     scope::{FrameId, Scope},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
         types::Type,
         values::Value,
     },
-    syntax::ast::{Argument, Expr, ExprKind},
+    syntax::ast::{Argument, Expr, ExprKind, Name},
 };
 
 /// The value of an argument, and where it was written.
@@ -140,10 +141,16 @@ impl<'a> Evaluator<'a> {
             (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
             (None, None) => (Value::None, call),
         };
-        if parameter.trains {
-            if let Some(taint) = self.taint(&value) {
-                self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
-            }
+        // Within a stage of its own language a label is what it is on an input.
+        if parameter.examines && stage.body.is_some() {
+            let label = Name { text: "eval".to_owned(), span: parameter.span };
+            let name = Name { text: parameter.name.to_owned(), span: parameter.span };
+            return (named(value, &name, Some(&label)), span);
+        }
+        if parameter.trains
+            && let Some(taint) = self.taint(&value)
+        {
+            self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
         }
         (value, span)
     }
