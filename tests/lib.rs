@@ -51,5 +51,6 @@ mod syntax_format;
 mod syntax_limits;
 mod syntax_tree;
 mod together;
+mod training;
 mod verify;
 mod versions;

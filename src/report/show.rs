@@ -44,16 +44,16 @@ pub fn record(store: &Store, lineage: &Lineage<'_>, record: &Record) -> String {
     let files = record.files.iter();
     rows = files.map(|it| vec![format!("  {}", it.name), format::size(it.bytes), it.digest.short()]).collect();
     text.push_str(&format::columns(&rows, &[Align::Left, Align::Right, Align::Left]));
+    if let Some(figures) = rows::figures(&store.object(&record.output)) {
+        text.push_str("figures\n");
+        text.push_str(&figures);
+    }
     if let Some(review) = &record.review {
         text.push_str("decided on by\n");
         review.people.iter().for_each(|person| text.push_str(&format!("  {}\n", lines::person(person))));
         text.push_str(&format!("  decisions  {}\n", review.decisions.short()));
     } else if record.stage == "review" {
         text.push_str("decided on by nobody: every row was accepted unread\n");
-    }
-    if let Some(figures) = rows::figures(&store.object(&record.output)) {
-        text.push_str("figures\n");
-        text.push_str(&figures);
     }
     if !record.metrics.is_empty() {
         text.push_str("last figures\n");

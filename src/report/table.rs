@@ -236,7 +236,13 @@ mod tests {
         for (label, variant, pass1) in [("zero", "seed=1", 0.5), ("r1", "seed=1", 0.9), ("zero", "seed=2", 0.7)] {
             table.push(label, variant, figures(pass1, 0.05));
         }
-        insta::assert_snapshot!(table.screen().unwrap(), @"");
+        insta::assert_snapshot!(table.screen().unwrap(), @r"
+                              pass@1  pass@4  majority  level 4  format  language  mixed  length
+        zero       60.0 [56.5, 63.5]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+          seed=1   50.0 [45.0, 55.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+          seed=2   70.0 [65.0, 75.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+        r1 seed=1  90.0 [85.0, 95.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+        ");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) fn draw(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let (data, asked) = (rows(known, "data")?, asked(known)?);
     let copies = number(known, "n")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
     let bytes = 154.0 + (data.question + asked.question) + answer + 20.0;
     let (questions, made) = if known.arguments.contains_key("keep") {
@@ -100,7 +100,7 @@ pub(super) fn eval(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let (data, asked) = (rows(known, "data")?, asked(known)?);
     let copies = number(known, "samples")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
     let answers = data.rows * copies;
     let draws = Draws { questions: data.rows, answers, answer, longest, serial: longest };
@@ -113,7 +113,7 @@ pub(super) fn rewrite(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let (data, asked) = (rows(known, "data")?, asked(known)?);
     let tries = number(known, "tries")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.max(data.answer).min(longest);
     let asked = Rows { question: asked.question + data.answer, ..asked };
     let made = Rows { answer, bytes: data.bytes + 76.0, exact: false, ..data };
@@ -128,8 +128,8 @@ pub(super) fn judge(known: Known) -> Option<Estimate> {
     let rubric = known.arguments.get("rubric").and_then(|it| it.as_str()).map_or(0.0, |it| it.len() as f64 / 3.5);
     let asked = Rows { question: data.question + data.answer + rubric, ..data };
     let made = Rows { bytes: data.bytes + 28.0, exact: false, ..data };
-    let writes = known.arguments.get("form").is_some_and(|it| it == "json");
-    let longest = if writes { known.arguments.get("max_length").and_then(largest)? } else { 2.0 };
+    let writes = known.arguments.get("form").is_some_and(|it| **it == *"json");
+    let longest = if writes { known.arguments.get("max_length").and_then(|it| largest(it))? } else { 2.0 };
     let draws = if writes {
         Draws { questions: data.rows, answers: data.rows, answer: shape.answer.min(longest), longest, serial: longest }
     } else {
