@@ -30,6 +30,7 @@ mod model_slopes;
 mod model_training;
 mod plans;
 mod price;
+mod recipe_tests;
 mod recipes;
 mod reruns;
 mod resume;
