@@ -175,13 +175,37 @@ fn documents_hold_a_share_of_worked_problems() {
     problems.push(problem("2+2=?", "4"));
     let data = made_up(&problems);
     let step = |worked: f64| {
-        let step = Step::new("documents", json!({ "worked": worked, "slips": 0.0, "seed": 3 }));
+        let step = Step::new(
+            "documents",
+            json!({ "worked": worked, "slips": 0.0, "languages": [], "mixing": 0.0, "seed": 3 }),
+        );
         step.input("data", data.path()).run()
     };
     assert_snapshot!(step(0.5).unwrap().text());
     let worked = |share| step(share).unwrap().rows().iter().filter(|it| it.contains("<think>")).count();
     assert_eq!([worked(0.0), worked(1.0)], [0, 5]);
     assert_eq!(step(1.5).err().unwrap(), "expected `worked` from 0 to 1, found 1.5");
+}
+
+#[test]
+fn documents_speak_one_language_or_change_it_from_step_to_step() {
+    let solution = Some("1+2=3 3+3=6 6-1=5 5+1=6".to_owned());
+    let data = made_up(&vec![Problem { solution, ..problem("1+2+3-1+1=?", "6") }; 12]);
+    let step = |languages: &[&str], mixing: f64| {
+        let arguments = json!({ "worked": 1.0, "slips": 0.0, "languages": languages, "mixing": mixing, "seed": 3 });
+        Step::new("documents", arguments).input("data", data.path()).run()
+    };
+    let mixed = |mixing| {
+        let rows = step(&["en", "zh"], mixing).unwrap().rows();
+        [["first", "then"], ["先", "再"]]
+            .map(|words| rows.iter().filter(|row| words.iter().any(|word| row.contains(word))).count())
+    };
+    // Of one language each; then most of both.
+    let ([english, chinese], [first, second]) = (mixed(0.0), mixed(1.0));
+    assert!(english + chinese == 12 && english > 2 && chinese > 2, "{english} {chinese}");
+    assert!(first + second > 18, "{first} {second}");
+    assert_snapshot!(step(&["ru"], 0.0).unwrap().rows()[0], @r#"{"text":"<|bos|><|user|>1+2+3-1+1=?<|assistant|><think>сначала 1+2=3 затем 3+3=6 затем 6-1=5 затем 5+1=6</think><answer>6</answer><|eos|>"}"#);
+    assert_snapshot!(step(&["xx"], 0.0).err().unwrap(), @"expected `languages` out of `en`, `ru`, `zh`, found `xx`");
 }
 
 #[test]
@@ -270,7 +294,7 @@ fn rows_survive_their_file() {
     survives(&[problem("1+1=?", "2"), Problem { solution: Some("1+1=2".to_owned()), ..problem("a", "b") }]);
     survives(&[Chat { messages: vec![Message::new("user", "hi")] }]);
     survives(&[sample("<answer>2</answer>", 5)]);
-    survives(&[Pair { prompt: "p".to_owned(), chosen: "c".to_owned(), rejected: "r".to_owned() }]);
+    survives(&[Pair { prompt: "p".to_owned(), chosen: "c".to_owned(), rejected: "r".to_owned(), margin: None }]);
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn the_plan_is_one_aligned_screen() {
     ");
     kitchen.run();
     kitchen.set(two, "cc");
-    kitchen.plan.steps[two.0].argument_spans.insert("text".into(), Span::new(source, 37, 48));
+    kitchen.plan.steps[two.0].argument_spans.insert("text", Span::new(source, 37, 48));
     kitchen.plan.steps[one.0].address = "first".into();
     let schedule = kitchen.schedule();
     insta::assert_snapshot!(steady(&report::plan::screen(&kitchen.plan, &schedule, &sources, None)), @r#"

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use super::{argument::Argument, named::Named};
 
 /// What is known of a step before it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    pub arguments: &'a BTreeMap<String, Value>,
+    pub arguments: &'a Named<Argument>,
     /// What goes into each port, as far as it could be told.
-    pub inputs: &'a BTreeMap<String, Vec<Made>>,
+    pub inputs: &'a Named<Vec<Made>>,
     pub files: &'a BTreeMap<String, std::path::PathBuf>,
 }
 

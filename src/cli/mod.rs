@@ -22,6 +22,7 @@ mod plan;
 mod preflight;
 mod profile;
 mod recipe;
+mod report;
 mod review;
 mod run;
 mod score;
@@ -53,6 +54,7 @@ enum Command {
     Diff(diff::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
+    Report(report::Arguments),
     Log(log::Arguments),
     Show(show::Arguments),
     Trace(trace::Arguments),
@@ -100,6 +102,7 @@ pub fn main() -> Exit {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),

@@ -66,6 +66,13 @@ impl RecipeArguments {
         Self { file, sets, params: None }
     }
 
+    /// The same recipe with one more parameter set.
+    #[must_use]
+    pub fn with(&self, set: Option<String>) -> Self {
+        let sets = self.sets.iter().cloned().chain(set).collect();
+        Self { file: self.file.clone(), sets, params: self.params.clone() }
+    }
+
     /// What a run's log says it was asked for: the file, and what was set.
     pub fn told(&self) -> (Option<PathBuf>, Vec<String>) {
         (Some(self.file.clone()), self.sets.clone())

@@ -9,7 +9,7 @@ use crate::{
     data::{
         DataError,
         jsonl::{self, Line, Lines, name_of},
-        rows::{Chat, Pair, Problem, Sample, Text},
+        rows::{Chat, Label, Pair, Problem, Sample, Text},
     },
 };
 
@@ -74,6 +74,10 @@ pub fn sample(path: &Path, line: &Line) -> Result<Sample, DataError> {
 
 pub fn pair(path: &Path, line: &Line) -> Result<Pair, DataError> {
     jsonl::parse(path, line, "`prompt`, `chosen` and `rejected`")
+}
+
+pub fn label(path: &Path, line: &Line) -> Result<Label, DataError> {
+    jsonl::parse(path, line, "`prompt`, `completion` and `label`, true or false")
 }
 
 /// About how long a row of plain text is, in bytes, where the text has no paragraphs to end it.

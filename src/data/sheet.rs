@@ -15,7 +15,7 @@ use crate::{
     data::{
         DataError,
         jsonl::{self, Line},
-        rows::{Chat, Kind, Pair, Problem, Row, Sample, Text},
+        rows::{Chat, Kind, Label, Pair, Problem, Row, Sample, Text},
     },
 };
 
@@ -136,6 +136,7 @@ impl Sheet<'_> {
                 }
             }),
             Kind::Pair => changed::<Pair>(line, content, |_, new| filled("chosen", &new.chosen)),
+            Kind::Label => changed::<Label>(line, content, |_, new| filled("completion", &new.completion)),
             Kind::Sample => changed::<Sample>(line, content, |old, new| {
                 if (&new.question, &new.prompt) != (&old.question, &old.prompt) {
                     return Err("the question of a sample is what the model was asked; it stays as it is".to_owned());
@@ -179,8 +180,13 @@ fn object(line: &str) -> Result<Map<String, Value>, DataError> {
 #[must_use]
 pub fn kind_of(rows: &[(Digest, String)]) -> Kind {
     let row = rows.first().and_then(|(_, line)| object(line).ok()).unwrap_or_default();
-    let known =
-        [("messages", Kind::Chat), ("completion", Kind::Sample), ("chosen", Kind::Pair), ("question", Kind::Problem)];
+    let known = [
+        ("messages", Kind::Chat),
+        ("label", Kind::Label),
+        ("completion", Kind::Sample),
+        ("chosen", Kind::Pair),
+        ("question", Kind::Problem),
+    ];
     known.into_iter().find(|(name, _)| row.contains_key(*name)).map_or(Kind::Text, |(_, kind)| kind)
 }
 
@@ -193,6 +199,7 @@ pub fn parts(kind: Kind, row: &Map<String, Value>) -> Parts {
         Kind::Problem => &["question", "answer", "solution"],
         Kind::Sample => &["question", "answer", "completion"],
         Kind::Pair => &["prompt", "chosen", "rejected"],
+        Kind::Label => &["prompt", "completion"],
         Kind::Chat => {
             let messages = row.get("messages").and_then(Value::as_array).into_iter().flatten();
             return messages.filter_map(|it| Some((text(it.get("role"))?, text(it.get("content"))?))).collect();

@@ -3,6 +3,7 @@
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
+        named::Name as Shared,
         span::{SourceId, Span},
         suggest::did_you_mean,
     },
@@ -30,6 +31,8 @@ pub struct Signature<'a> {
 #[derive(Clone, Debug)]
 pub struct Parameter<'a> {
     pub name: &'a str,
+    /// The name as every step of the stage shares it.
+    pub key: Shared,
     pub docs: &'a str,
     pub ty: Type,
     pub default: Option<&'a Expr>,
@@ -65,6 +68,7 @@ impl<'a> Signature<'a> {
             parameters.push(Parameter {
                 positional: is_value(&returns) || ty.is_artifact() || ty.is_path(),
                 name: &param.name.text,
+                key: param.name.text.as_str().into(),
                 docs: &param.docs,
                 ty,
                 default: param.default.as_ref(),
@@ -99,6 +103,7 @@ impl<'a> Signature<'a> {
             parameters.push(Parameter {
                 positional: ty.is_artifact() || ty.is_path(),
                 name: &name.text,
+                key: name.text.as_str().into(),
                 docs,
                 ty,
                 default,
@@ -130,6 +135,16 @@ impl<'a> Signature<'a> {
     #[must_use]
     pub fn is_value(&self) -> bool {
         is_value(&self.returns)
+    }
+
+    /// Whether a call may give a parameter by its position alone.
+    ///
+    /// An input that may be left out goes by name where it stands behind arguments: it is one of the many options.
+    #[must_use]
+    pub fn goes_by_position(&self, parameter: &Parameter<'_>) -> bool {
+        let optional = matches!(parameter.ty, Type::Optional(_)) && !self.is_recipe;
+        let mut before = self.parameters.iter().take_while(|it| it.name != parameter.name);
+        parameter.positional && (!optional || before.all(|it| it.positional))
     }
 
     /// The position of a parameter.

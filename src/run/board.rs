@@ -1,6 +1,6 @@
 //! Which steps are made, which could be, and which never will be in this run.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     plan::{Plan, StepId},
@@ -13,7 +13,7 @@ pub(super) enum Place {
     /// Not begun, or to be made again.
     Open,
     Running,
-    Made(Box<Record>),
+    Made(Arc<Record>),
     Failed,
     /// An input failed.
     Skipped,
@@ -59,7 +59,7 @@ impl Board {
         self.ready.pop_first()
     }
 
-    pub(super) fn record(&self, id: StepId) -> Option<&Record> {
+    pub(super) fn record(&self, id: StepId) -> Option<&Arc<Record>> {
         match self.places.get(id.0)? {
             Place::Made(record) => Some(record),
             _ => None,
@@ -80,8 +80,8 @@ impl Board {
     }
 
     /// A step is made; those that lacked nothing else become ready.
-    pub(super) fn make(&mut self, id: StepId, record: Record) {
-        self.set(id, Place::Made(Box::new(record)));
+    pub(super) fn make(&mut self, id: StepId, record: Arc<Record>) {
+        self.set(id, Place::Made(record));
         self.ready.remove(&id);
         for reader in self.readers.get(id.0).into_iter().flatten() {
             let Some(lacking) = self.lacking.get_mut(reader.0) else { continue };

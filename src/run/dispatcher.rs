@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     base::{
+        argument,
         decision::Tally,
         digest::Digest,
         work::{Estimate, Made as Artifact},
@@ -177,7 +178,7 @@ impl<'a> Dispatcher<'a> {
         while let Some(id) = self.board.next_ready() {
             let Some(fields) = self.fields(id) else { continue };
             match self.store.done(&fields.key()) {
-                Some(record) => self.hit(id, record, journal)?,
+                Some(record) => self.hit(id, Arc::new(record), journal)?,
                 None => {
                     self.runnable.insert(id, fields);
                 }
@@ -191,7 +192,7 @@ impl<'a> Dispatcher<'a> {
         key_fields(self.plan.step(id)?, self.files, &made)
     }
 
-    fn hit(&mut self, id: StepId, record: Record, journal: &mut Journal) -> Result<(), RunError> {
+    fn hit(&mut self, id: StepId, record: Arc<Record>, journal: &mut Journal) -> Result<(), RunError> {
         let (address, stage) = (self.address(id), record.stage.clone());
         journal.tell(Event::StepHit { address, stage, digest: record.output })?;
         self.board.make(id, record);
@@ -241,8 +242,8 @@ impl<'a> Dispatcher<'a> {
             fields: serde_json::to_value(fields).unwrap_or_default(),
             address: step.address.clone(),
             stage,
-            arguments: step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
-            inputs: step.inputs.iter().map(|(port, ids)| (port.clone(), records(ids))).collect(),
+            arguments: argument::object(&step.arguments),
+            inputs: step.inputs.iter().map(|(port, ids)| (port.to_string(), records(ids))).collect(),
             files: step.files.clone(),
             pool: Arc::clone(pool),
             run: journal.run().unwrap_or_default().to_owned(),
@@ -316,11 +317,11 @@ impl<'a> Dispatcher<'a> {
                     index.add(&record);
                 }
                 self.fresh.insert(id.0);
-                self.board.make(id, *record);
+                self.board.make(id, Arc::from(record));
                 self.settle(journal)?;
             }
             Message::Ended(Ok(Made::Elsewhere(record))) => {
-                self.hit(id, *record, journal)?;
+                self.hit(id, Arc::from(record), journal)?;
                 self.settle(journal)?;
             }
             Message::Ended(Err(Failure::Cancelled)) if self.options.cancelled.load(Ordering::Relaxed) => {

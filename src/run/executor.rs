@@ -31,7 +31,7 @@ pub(super) struct Job {
     pub(super) address: String,
     pub(super) stage: &'static Stage,
     pub(super) arguments: Value,
-    pub(super) inputs: BTreeMap<String, Vec<Record>>,
+    pub(super) inputs: BTreeMap<String, Vec<Arc<Record>>>,
     pub(super) files: BTreeMap<String, PathBuf>,
     /// Shared by all running steps: none of them is idle while another has work to spare.
     pub(super) pool: Arc<rayon::ThreadPool>,
@@ -104,7 +104,7 @@ impl Job {
         let keeper = self.keeper(&claim, tell.clone())?;
         let (states, extends) = (keeper.states.clone(), keeper.extends);
         let metrics = Arc::new(Mutex::new(BTreeMap::new()));
-        let folders = |records: &Vec<Record>| records.iter().map(|it| self.store.object(&it.output)).collect();
+        let folders = |records: &Vec<Arc<Record>>| records.iter().map(|it| self.store.object(&it.output)).collect();
         let context = Context {
             arguments: self.arguments.clone(),
             inputs: self.inputs.iter().map(|(port, records)| (port.clone(), folders(records))).collect(),

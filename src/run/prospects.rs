@@ -1,7 +1,7 @@
 //! Foresees where the steps of a plan would begin.
 
 use crate::{
-    base::{decision::Tally, digest::Digest, units::Amount},
+    base::{argument, decision::Tally, digest::Digest, units::Amount},
     plan::{Difference, Plan, Side, Step},
     schedule::{Prospect, Schedule, Scheduled, State, Why},
     stages::{Stage, review::rows},
@@ -28,7 +28,7 @@ fn prospect(step: &Step, scheduled: &Scheduled, stage: &Stage, store: &Store) ->
     let (Some((old, new)), 0, Some(extends)) = (budgets(&change.difference), change.others, stage.extends) else {
         return Prospect::Afresh;
     };
-    let arguments = step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into();
+    let arguments = argument::object(&step.arguments);
     match (extends(&arguments), store.position(&change.record)) {
         _ if old.unit != new.unit || old.value >= new.value => Prospect::Afresh,
         (Err(reason), _) => Prospect::StartsOver { reason },

@@ -1,12 +1,13 @@
 //! What a step would cost: as its own past tells, else its stage's, else a model of the work on this machine.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::{Schedule, Scheduled, State, forecast};
 use crate::{
-    base::work::{Estimate, Foretell, Known, Machine, Made, Work},
+    base::{
+        named::Named,
+        work::{Estimate, Foretell, Known, Machine, Made, Work},
+    },
     plan::{Plan, Step},
     store::{Cost, History, Past, Record},
 };
@@ -142,7 +143,7 @@ pub fn weigh(estimate: &Estimate, threads: usize) -> Cost {
 
 /// The estimate of one step, given what is known of each artifact.
 pub fn foretell(step: &Step, made: &dyn Fn(usize) -> Made, foretell: Foretell) -> Option<Estimate> {
-    let inputs: BTreeMap<String, Vec<Made>> =
+    let inputs: Named<Vec<Made>> =
         step.inputs.iter().map(|(port, ids)| (port.clone(), ids.iter().map(|id| made(id.0)).collect())).collect();
     foretell(&step.stage, Known { arguments: &step.arguments, inputs: &inputs, files: &step.files })
 }

@@ -72,6 +72,7 @@ fn read(arguments: &Arguments, file: &Path, take: Take) -> Result<(), StageError
         Kind::Chat => each(&path, take, |line| import::chat(&path, line))?,
         Kind::Sample => each(&path, take, |line| import::sample(&path, line))?,
         Kind::Pair => each(&path, take, |line| import::pair(&path, line))?,
+        Kind::Label => each(&path, take, |line| import::label(&path, line))?,
     };
     if rows == 0 {
         return Err(DataError::content(&path, "expected at least one row, found none").into());

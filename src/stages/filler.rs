@@ -6,7 +6,7 @@ use crate::{
     base::{rng::Stream, units::Amount},
     data::{
         dataset::Writer,
-        rows::{Chat, Kind, Message, Pair, Problem, Text},
+        rows::{Chat, Kind, Label, Message, Pair, Problem, Text},
     },
     stages::{Context, Stage, StageError},
 };
@@ -47,7 +47,15 @@ fn run(context: &Context) -> Result<(), StageError> {
                 writer.push(&Chat { messages })?;
             }
             Kind::Pair => {
-                writer.push(&Pair { prompt: text(0, question), chosen: text(1, answer), rejected: text(2, answer) })?;
+                writer.push(&Pair {
+                    prompt: text(0, question),
+                    chosen: text(1, answer),
+                    rejected: text(2, answer),
+                    margin: None,
+                })?;
+            }
+            Kind::Label => {
+                writer.push(&Label { prompt: text(0, question), completion: text(1, answer), label: row % 2 == 0 })?
             }
             Kind::Sample => {
                 return Err(StageError::Arguments(

@@ -1,6 +1,7 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
 mod asking;
+mod batches;
 mod best;
 mod card;
 pub mod checkpoint;
@@ -11,29 +12,39 @@ mod dataset;
 mod decontaminate;
 mod dedupe;
 mod documents;
+pub mod dpo;
 pub mod estimate;
 mod eval;
+mod eval_pairs;
+mod eval_reward;
 mod filler;
 mod filter;
 mod fit;
+pub mod formula;
 mod grpo;
 mod init;
+mod judge;
+mod labels;
 mod likelihood;
 mod load;
 mod load_reward_model;
 mod load_tokenizer;
 mod merge;
 mod mix;
+mod pairs;
 mod part;
+mod preference;
 mod pretrain;
 mod problems;
 mod reject;
 pub mod review;
 pub mod reward_model;
+mod rewrite;
 mod rollout;
 mod sample;
 pub mod scorer;
 mod sft;
+pub mod slopes;
 mod split;
 mod survey;
 mod take;
@@ -76,11 +87,16 @@ pub const REGISTRY: &[Stage] = &[
     decontaminate::STAGE,
     dedupe::STAGE,
     documents::STAGE,
+    dpo::STAGE,
     eval::STAGE,
+    eval_pairs::STAGE,
+    eval_reward::STAGE,
     filler::STAGE,
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,
+    labels::STAGE,
+    judge::STAGE,
     load::STAGE,
     load_reward_model::STAGE,
     load_tokenizer::STAGE,
@@ -107,10 +123,13 @@ pub const REGISTRY: &[Stage] = &[
     merge::TASK_ARITHMETIC,
     merge::TIES,
     mix::STAGE,
+    pairs::STAGE,
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
     review::STAGE,
+    rewrite::STAGE,
+    reward_model::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,

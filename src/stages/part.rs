@@ -75,20 +75,16 @@ pub struct Part {
     pub targets: Vec<u32>,
     /// Which sequences of the batch these are, with the number of targets of each.
     pub sequences: Vec<(usize, usize)>,
+    /// Which groups they make up, where they were grouped.
+    pub groups: Vec<usize>,
 }
 
 /// Packs sequences, in their order, into parts of at most [`PART_TOKENS`] tokens (one sequence may be longer).
 #[must_use]
 pub fn parts<T: Learn>(sequences: &[T]) -> Vec<Part> {
-    parts_of(sequences, PART_TOKENS)
-}
-
-/// As [`parts`], of at most so many tokens. However sequences are packed, what is learnt of them is the same.
-#[must_use]
-pub fn parts_of<T: Learn>(sequences: &[T], tokens: usize) -> Vec<Part> {
     let learnt: Vec<(usize, &T)> = sequences.iter().enumerate().filter(|(_, it)| it.targets() > 0).collect();
     let lengths: Vec<usize> = learnt.iter().map(|(_, it)| it.ids().len() - 1).collect();
-    let groups = pack(&lengths, tokens).into_iter().map(|group| {
+    let groups = pack(&lengths, PART_TOKENS).into_iter().map(|group| {
         let mut part = Part::empty();
         group.into_iter().filter_map(|at| learnt.get(at)).for_each(|(index, sequence)| part.push(*index, *sequence));
         part
@@ -96,26 +92,49 @@ pub fn parts_of<T: Learn>(sequences: &[T], tokens: usize) -> Vec<Part> {
     groups.collect()
 }
 
-/// Packs sequences as [`parts`] does, to be read at their last token: each part has one row for each sequence, and no
-/// targets.
+/// Packs groups of sequences as [`parts`] does. The sequences of one group, which one loss compares, stay in one part.
 #[must_use]
-pub fn scored_parts(sequences: &[Sequence]) -> Vec<Part> {
-    let lengths: Vec<usize> = sequences.iter().map(|it| it.ids.len()).collect();
-    let groups = pack(&lengths, PART_TOKENS).into_iter().map(|group| {
+pub fn grouped_parts(groups: &[Vec<Sequence>]) -> Vec<Part> {
+    packed(groups, |part, index, sequence| part.push(index, sequence))
+}
+
+/// As [`grouped_parts`], to be read at their last token: each sequence is one row, and there are no targets.
+#[must_use]
+pub fn scored_parts(groups: &[Vec<Sequence>]) -> Vec<Part> {
+    packed(groups, |part, index, sequence| {
+        part.packed.push(&sequence.ids);
+        part.rows.push(part.packed.ids.len() as u32 - 1);
+        part.sequences.push((index, 1));
+    })
+}
+
+/// Packs groups, adding their sequences, which are counted through all groups, one by one.
+fn packed(groups: &[Vec<Sequence>], add: impl Fn(&mut Part, usize, &Sequence)) -> Vec<Part> {
+    let lengths: Vec<usize> = groups.iter().map(|group| group.iter().map(|it| it.ids.len()).sum()).collect();
+    let mut index = 0;
+    let together = pack(&lengths, PART_TOKENS).into_iter().map(|places| {
         let mut part = Part::empty();
-        for (index, sequence) in group.into_iter().filter_map(|at| Some((at, sequences.get(at)?))) {
-            part.packed.push(&sequence.ids);
-            part.rows.push(part.packed.ids.len() as u32 - 1);
-            part.sequences.push((index, 1));
+        for (place, group) in places.into_iter().filter_map(|at| Some((at, groups.get(at)?))) {
+            part.groups.push(place);
+            for sequence in group {
+                add(&mut part, index, sequence);
+                index += 1;
+            }
         }
         part
     });
-    groups.collect()
+    together.collect()
 }
 
 impl Part {
     fn empty() -> Self {
-        Self { packed: Packed::default(), rows: Vec::new(), targets: Vec::new(), sequences: Vec::new() }
+        Self {
+            packed: Packed::default(),
+            rows: Vec::new(),
+            targets: Vec::new(),
+            sequences: Vec::new(),
+            groups: Vec::new(),
+        }
     }
 
     /// Adds a sequence without its last token, which predicts nothing.

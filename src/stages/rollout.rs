@@ -104,6 +104,7 @@ impl Answer {
             prompt_digest: Some(Digest::of(sample.prompt.as_bytes())),
             seed: Some(origin.seed),
             draw: Some(self.completion.row),
+            draft: None,
             rewards,
         };
         Ok(sample)

@@ -58,7 +58,7 @@ pub enum Asked {
     Skipped,
 }
 
-/// Has a model answer the problems of the port `data`, each so many times. No result depends on how many are asked at
+/// Has the model of the port `model` answer problems, each so many times. No result depends on how many are asked at
 /// once: what was asked beyond the last problem that is needed leaves no trace.
 pub fn survey<P: Purpose>(
     context: &Context,
@@ -67,7 +67,19 @@ pub fn survey<P: Purpose>(
     problems: &[Problem],
     purpose: &P,
 ) -> Result<Course<P::Known>, StageError> {
-    let folder = context.input("model")?;
+    survey_of("model", context, asking, copies, problems, purpose)
+}
+
+/// As [`survey`], with the model of another port.
+pub fn survey_of<P: Purpose>(
+    port: &str,
+    context: &Context,
+    asking: &Asking,
+    copies: usize,
+    problems: &[Problem],
+    purpose: &P,
+) -> Result<Course<P::Known>, StageError> {
+    let folder = context.input(port)?;
     let tokenizer = Tokenizer::load(folder)?;
     let respondent = Respondent::asking(&Transformer::load(folder)?, &tokenizer, asking.form(context)?, asking)?;
     let draw = Draw {
@@ -79,7 +91,7 @@ pub fn survey<P: Purpose>(
         seed: asking.seed,
         first_row: 0,
     };
-    let origin = Origin { model: context.input_digest("model"), seed: asking.seed };
+    let origin = Origin { model: context.input_digest(port), seed: asking.seed };
     let total = problems.len() as u64;
     let mut course: Course<P::Known> = Course::begin(context, total, |_| Ok(()))?;
     for chunk in numbered(problems, course.done).chunks(context.batch.max(1)) {

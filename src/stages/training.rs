@@ -23,7 +23,7 @@ pub struct Training<'a> {
     /// The model that the trained one is held against, where there is one.
     pub reference: Option<Reference>,
     pub total: u64,
-    course: Course<Nothing>,
+    course: Course<Tally>,
 }
 
 /// A model that is not trained.
@@ -33,9 +33,13 @@ pub struct Reference {
     pub moved: bool,
 }
 
-/// All that a training knows is in its model, its optimizer and its lines.
+/// What a training knows beside its model, its optimizer and its lines.
 #[derive(Default, Serialize, Deserialize)]
-struct Nothing {}
+struct Tally {
+    /// How many tokens it has seen so far.
+    #[serde(default)]
+    tokens: u64,
+}
 
 /// The figures of every step, one line a step, beside the trained model.
 pub const METRICS: &str = "metrics.jsonl";
@@ -54,9 +58,23 @@ impl<'a> Training<'a> {
         with_reference: bool,
         total: u64,
     ) -> Result<Self, StageError> {
-        let mut trainer = Trainer::new(Transformer::load(model)?, settings)?;
-        let mut reference =
-            if with_reference { Some(Reference { model: Transformer::load(model)?, moved: false }) } else { None };
+        let reference = if with_reference { Some(Transformer::load(model)?) } else { None };
+        Self::start(context, Transformer::load(model)?, reference, settings, total)
+    }
+
+    /// As [`Training::begin`], of a model that is there already.
+    ///
+    /// # Errors
+    /// Where the step's files cannot be written.
+    pub fn start(
+        context: &'a Context,
+        model: Transformer,
+        reference: Option<Transformer>,
+        settings: Settings,
+        total: u64,
+    ) -> Result<Self, StageError> {
+        let mut trainer = Trainer::new(model, settings)?;
+        let mut reference = reference.map(|model| Reference { model, moved: false });
         let course = Course::begin(context, total, |folder| {
             if let Some(moments) = load_state(&folder.join(POLICY), &mut trainer.model)? {
                 trainer.resume(moments)?;
@@ -75,6 +93,12 @@ impl<'a> Training<'a> {
     #[must_use]
     pub fn steps(&self) -> std::ops::Range<u64> {
         self.course.done..self.total
+    }
+
+    /// Counts tokens that the training has seen, and says how many there were from its beginning on.
+    pub fn count_tokens(&mut self, tokens: u64) -> u64 {
+        self.course.known.tokens += tokens;
+        self.course.known.tokens
     }
 
     /// Ends a step: tells its figures, writes them down, and keeps the state where it is time to.
@@ -102,6 +126,9 @@ impl<'a> Training<'a> {
         }
         self.trainer.model.save(&self.context.out)?;
         self.course.finish(&self.context.out.join(METRICS))?;
+        if self.trainer.model.is_scoring() {
+            return card::finish_scoring(self.context, model, &self.trainer.model);
+        }
         card::finish(self.context, model)
     }
 }

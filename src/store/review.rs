@@ -89,6 +89,13 @@ impl Store {
         found.sort_by_key(|(asked, review)| (std::cmp::Reverse(asked.at), review.key));
         found
     }
+
+    /// The files that say whose a review is and are not as they were written. The next run writes them anew.
+    #[must_use]
+    pub fn damaged_reviews(&self) -> Vec<PathBuf> {
+        let files = names(&self.root().join("reviews")).into_iter().map(|folder| folder.join(STEP));
+        files.filter(|path| fs::read(path).is_ok_and(|bytes| unchanged(&bytes).is_none())).collect()
+    }
 }
 
 impl Review {

@@ -6,6 +6,7 @@ use super::{
     Evaluator,
     coerce::each,
     command::COMMAND,
+    constants,
     items::named,
     scope::{FrameId, Scope},
 };
@@ -97,8 +98,12 @@ impl<'a> Evaluator<'a> {
         }
         let mut values = Vec::with_capacity(written.len());
         for (parameter, written) in stage.parameters.iter().zip(written) {
-            let target = format!("{}.{}", scope.address, parameter.name);
-            let set = if stage.is_value() { None } else { self.overridden(&target, &parameter.ty, written) };
+            let set = if stage.is_value() || self.overrides.is_empty() {
+                None
+            } else {
+                let target = format!("{}.{}", scope.address, parameter.name);
+                self.overridden(&target, &parameter.ty, written)
+            };
             values.push(self.argument(stage, parameter, set.or(written), span, scope));
         }
         self.invoke(stage, values, span, scope)
@@ -134,9 +139,17 @@ impl<'a> Evaluator<'a> {
                 (self.ranged(expr, &parameter.ty, parameter.range, &inner), expr.span)
             }
             (None, Some(default)) => {
-                // Defaults see no names of the recipe.
-                let outside = Scope::new(FrameId::EMPTY, String::new());
-                (self.eval_as(default, &parameter.ty, &outside), default.span)
+                let known = self.constants.known(default.span).cloned();
+                let value = known.unwrap_or_else(|| {
+                    // Defaults see no names of the recipe.
+                    let outside = Scope::new(FrameId::EMPTY, String::new());
+                    let value = self.eval_as(default, &parameter.ty, &outside);
+                    if constants::is_kept(&parameter.ty) {
+                        self.constants.keep(default.span, &value);
+                    }
+                    value
+                });
+                (value, default.span)
             }
             (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
             (None, None) => (Value::None, call),

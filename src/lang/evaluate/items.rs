@@ -121,10 +121,13 @@ impl<'a> Evaluator<'a> {
 
     /// The value set from outside for a target of this type, or else the one in the text.
     pub(super) fn overridden(&mut self, target: &str, ty: &Type, written: Option<&'a Expr>) -> Option<&'a Expr> {
+        let overrides = self.overrides;
+        if overrides.is_empty() {
+            return None;
+        }
         if !self.dry {
             self.targets.insert(target.to_owned());
         }
-        let overrides = self.overrides;
         match overrides.find(target)?.value(ty.takes_bare_words()) {
             Ok(expr) => Some(expr),
             Err(complaints) => {

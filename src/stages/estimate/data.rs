@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use serde::Deserialize;
+
 use super::{any_rows, counted, number, plain, rows};
 use crate::base::{
     units::{Amount, Unit},
@@ -54,7 +56,7 @@ pub(super) fn dataset(known: Known) -> Option<Estimate> {
     let count = (size / line).round().max(1.0);
     // A token is three to four bytes of usual text, and a question is the smaller part of its row.
     let tokens = line / 3.5;
-    let worked = known.arguments.get("kind").is_some_and(|kind| kind == "problem");
+    let worked = known.arguments.get("kind").is_some_and(|kind| **kind == *"problem");
     let (question, answer) = if worked { (0.4 * tokens, 0.6 * tokens) } else { (0.0, tokens) };
     let made = Rows { rows: count, exact: false, question, answer, worked: answer, bytes: line };
     Some(plain(2.0 * PARSE * count + 8e-9 * size, HELD * size, size, Made::Rows(made)))
@@ -86,7 +88,7 @@ pub(super) fn filler(known: Known) -> Option<Estimate> {
     let [question, answer] = ["question", "answer"].map(|name| counted(known, name, Unit::Tokens));
     let (question, answer) = (question?, answer?);
     let worked = counted(known, "worked", Unit::Tokens);
-    let problem = known.arguments.get("kind").is_some_and(|kind| kind == "problem");
+    let problem = known.arguments.get("kind").is_some_and(|kind| **kind == *"problem");
     // A word of two to five letters and a space.
     let bytes = 30.0 + 4.5 * (question + answer + worked.filter(|_| problem).unwrap_or_default());
     let worked = worked.map_or(answer, |worked| worked + answer);
@@ -105,6 +107,14 @@ pub(super) fn filter(known: Known) -> Option<Estimate> {
     ))
 }
 
+/// What a person needs is not counted: the step itself only copies rows.
+pub(super) fn review(known: Known) -> Option<Estimate> {
+    let data = rows(known, "data")?;
+    let made = Rows { exact: false, ..data };
+    let held = data.rows * (data.bytes + 96.0);
+    Some(plain(2.0 * COPY * data.rows + 2e-3, held, made.rows * made.bytes, Made::Rows(made)))
+}
+
 /// `decontaminate` and `dedupe`, which leave nearly all there is.
 pub(super) fn weed(known: Known) -> Option<Estimate> {
     let data = rows(known, "data")?;
@@ -120,11 +130,9 @@ pub(super) fn mix(known: Known) -> Option<Estimate> {
         _ => None,
     });
     let parts = parts.collect::<Option<Vec<Rows>>>()?;
-    let wanted: Option<Vec<Amount>> =
-        known.arguments.get("rows").and_then(|it| serde_json::from_value(it.clone()).ok());
+    let wanted: Option<Vec<Amount>> = known.arguments.get("rows").and_then(|it| Deserialize::deserialize(&**it).ok());
     let wanted = wanted.unwrap_or_default();
-    let weights: Option<Vec<f64>> =
-        known.arguments.get("weights").and_then(|it| serde_json::from_value(it.clone()).ok());
+    let weights: Option<Vec<f64>> = known.arguments.get("weights").and_then(|it| Deserialize::deserialize(&**it).ok());
     let there: Vec<f64> = parts.iter().map(|it| it.rows).collect();
     let shares = weights.as_ref().unwrap_or(&there);
     let sum: f64 = shares.iter().sum::<f64>().max(f64::MIN_POSITIVE);
@@ -151,7 +159,7 @@ pub(super) fn mix(known: Known) -> Option<Estimate> {
 pub(super) fn split(known: Known) -> Option<Estimate> {
     let data = rows(known, "data")?;
     let share = number(known, "share")?;
-    let train = known.arguments.get("part").is_none_or(|part| part == "train");
+    let train = known.arguments.get("part").is_none_or(|part| **part == *"train");
     let made = Rows { rows: (data.rows * if train { share } else { 1.0 - share }).max(1.0), exact: false, ..data };
     Some(plain(2.0 * PARSE * data.rows, 64.0 * 1024.0, made.rows * made.bytes, Made::Rows(made)))
 }

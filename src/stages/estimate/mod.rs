@@ -9,6 +9,7 @@ mod sampling;
 mod shape;
 mod training;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::base::{
@@ -30,6 +31,7 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "filler" => data::filler(known),
         "filter" => data::filter(known),
         "mix" => data::mix(known),
+        "review" => data::review(known),
         "split" => data::split(known),
         "take" => data::take(known),
         "tokenizer" => data::tokenizer(known),
@@ -40,6 +42,8 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "grpo" => training::grpo(known),
         "sample" | "reject" => sampling::draw(known),
         "eval" => sampling::eval(known),
+        "rewrite" => sampling::rewrite(known),
+        "judge" => sampling::judge(known),
         "best" => shape::best(known),
         _ if stage.starts_with("merge.") => shape::merge(known),
         // A stage that is not listed is told by what it takes: a budget is for training.
@@ -68,7 +72,7 @@ fn number(known: Known, name: &str) -> Option<f64> {
 }
 
 fn amount(known: Known, name: &str) -> Option<Amount> {
-    serde_json::from_value(known.arguments.get(name)?.clone()).ok()
+    Amount::deserialize(&**known.arguments.get(name)?).ok()
 }
 
 /// An amount of one unit, such as `rows`.
@@ -126,12 +130,13 @@ mod tests {
 
     #[test]
     fn every_stage_that_makes_something_of_nothing_can_be_foretold() {
-        let arguments = std::collections::BTreeMap::from([
-            ("rows".to_owned(), serde_json::json!({"value": 100.0, "unit": "rows"})),
-            ("terms_min".to_owned(), 2.into()),
-            ("terms_max".to_owned(), 4.into()),
-            ("digits".to_owned(), 1.into()),
-        ]);
+        let arguments = [
+            ("rows", serde_json::json!({"value": 100.0, "unit": "rows"})),
+            ("terms_min", 2.into()),
+            ("terms_max", 4.into()),
+            ("digits", 1.into()),
+        ];
+        let arguments = arguments.into_iter().map(|(name, value)| (name, value.into())).collect();
         let (inputs, files) = Default::default();
         let known = Known { arguments: &arguments, inputs: &inputs, files: &files };
         let estimate = of("problems", known).unwrap();

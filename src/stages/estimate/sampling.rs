@@ -76,7 +76,7 @@ pub(super) fn draw(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let (data, asked) = (rows(known, "data")?, asked(known)?);
     let copies = number(known, "n")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
     let bytes = 154.0 + (data.question + asked.question) + answer + 20.0;
     let (questions, made) = if known.arguments.contains_key("keep") {
@@ -100,12 +100,42 @@ pub(super) fn eval(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let (data, asked) = (rows(known, "data")?, asked(known)?);
     let copies = number(known, "samples")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
     let answers = data.rows * copies;
     let draws = Draws { questions: data.rows, answers, answer, longest, serial: longest };
     let bytes = 300.0 + answers * (90.0 + data.question + answer);
     Some(estimate(shape, &asked, draws, bytes, Made::Other))
+}
+
+/// Every draft is read once in its prompt, and written anew so many times.
+pub(super) fn rewrite(known: Known) -> Option<Estimate> {
+    let shape = model(known)?;
+    let (data, asked) = (rows(known, "data")?, asked(known)?);
+    let tries = number(known, "tries")?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
+    let answer = shape.answer.max(data.answer).min(longest);
+    let asked = Rows { question: asked.question + data.answer, ..asked };
+    let made = Rows { answer, bytes: data.bytes + 76.0, exact: false, ..data };
+    let draws = Draws { questions: data.rows, answers: data.rows * tries, answer, longest, serial: longest };
+    Some(estimate(shape, &asked, draws, made.rows * made.bytes, Made::Rows(made)))
+}
+
+/// A choice reads each row twice, once with either word; a verdict in writing is drawn.
+pub(super) fn judge(known: Known) -> Option<Estimate> {
+    let shape = model(known)?;
+    let data = rows(known, "data")?;
+    let rubric = known.arguments.get("rubric").and_then(|it| it.as_str()).map_or(0.0, |it| it.len() as f64 / 3.5);
+    let asked = Rows { question: data.question + data.answer + rubric, ..data };
+    let made = Rows { bytes: data.bytes + 28.0, exact: false, ..data };
+    let writes = known.arguments.get("form").is_some_and(|it| **it == *"json");
+    let longest = if writes { known.arguments.get("max_length").and_then(|it| largest(it))? } else { 2.0 };
+    let draws = if writes {
+        Draws { questions: data.rows, answers: data.rows, answer: shape.answer.min(longest), longest, serial: longest }
+    } else {
+        Draws { questions: 2.0 * data.rows, answers: 2.0 * data.rows, answer: 2.0, longest, serial: longest }
+    };
+    Some(estimate(shape, &asked, draws, made.rows * made.bytes, Made::Rows(made)))
 }
 
 fn estimate(shape: Shape, data: &Rows, draws: Draws, bytes: f64, made: Made) -> Estimate {

@@ -22,6 +22,9 @@ const TOKENIZE: f64 = 60e-9;
 /// Rollouts after which a model that is rewarded for right answers has come half of the way to working them out.
 const HALFWAY: f64 = 30.0;
 
+/// The share of questions whose answers are all worth the same.
+const EVEN: f64 = 0.4;
+
 /// Training on so many tokens, in sequences of one length.
 struct Training {
     tokens: f64,
@@ -112,7 +115,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let data = any_rows(known)?;
     let steps = amount(known, "budget")?.value;
     let answers = number(known, "prompts")? * number(known, "group")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let (first, last) = (shape.answer.min(longest), shape.worked.min(longest));
     let far = 1.0 - (-steps / HALFWAY * std::f64::consts::LN_2).exp();
     let end = first + (last - first) * far;
@@ -120,16 +123,21 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let share = 1.0 - far / (steps / HALFWAY * std::f64::consts::LN_2).max(1e-9);
     let answer = first + (last - first) * share.clamp(0.0, 1.0);
     let serial = steps * known.arguments.get("max_length").and_then(|it| mean(it, steps)).unwrap_or(longest);
-    let questions = steps * number(known, "prompts")?;
-    let draws = Draws { questions, answers: steps * answers, answer, longest, serial };
+    // Questions that are asked in the place of others: the same share of them as before is replaced again.
+    let tries = number(known, "dynamic_sampling").unwrap_or(0.0);
+    let drawn = (1.0 - EVEN.powf(tries + 1.0)) / (1.0 - EVEN);
+    let questions = steps * number(known, "prompts")? * drawn;
+    let draws = Draws { questions, answers: steps * answers * drawn, answer, longest, serial };
     let drawn = sampling::work(shape, &data, draws, steps);
     let kept = f64::from(u8::from(number(known, "kl").is_some_and(|kl| kl > 0.0)));
-    let minibatches = number(known, "minibatches").unwrap_or(1.0).max(1.0);
-    let old = f64::from(u8::from(minibatches > 1.0));
+    let iterations = number(known, "iterations").unwrap_or(1.0).max(1.0);
+    let updates = number(known, "minibatches").unwrap_or(1.0).max(1.0) * iterations;
+    let chosen = number(known, "top_entropy_quantile").is_some_and(|share| share < 1.0);
+    let old = f64::from(u8::from(updates > 1.0 || chosen));
     let length = data.question + answer;
-    let passes = 1.0 + (kept + old) / 3.0;
+    let passes = iterations + (kept + old) / 3.0;
     let tokens = steps * answers * length;
-    let training = Training { tokens, length, steps: steps * minibatches, passes };
+    let training = Training { tokens, length, steps: steps * updates, passes };
     let trained = training.work(shape);
     let work = Work {
         tokens: trained.tokens + drawn.tokens,
@@ -175,14 +183,11 @@ mod tests {
     fn training_costs_six_operations_for_each_weight_and_token() {
         let shape = Shape { parameters: 1e6, active: 1e6, hidden: 96.0, positions: 512.0, ..Shape::default() };
         let text = Rows { rows: 1e3, exact: true, answer: 50.0, bytes: 100.0, ..Rows::default() };
-        let inputs = BTreeMap::from([
-            ("model".to_owned(), vec![Made::Model(shape)]),
-            ("text".to_owned(), vec![Made::Rows(text)]),
-        ]);
+        let inputs = [("model", vec![Made::Model(shape)]), ("text", vec![Made::Rows(text)])].into_iter().collect();
         let files = BTreeMap::new();
         let flops = |budget: serde_json::Value| {
             let batch = json!({"value": 4096.0, "unit": "tokens"});
-            let arguments = BTreeMap::from([("budget".to_owned(), budget), ("batch".to_owned(), batch)]);
+            let arguments = [("budget", budget.into()), ("batch", batch.into())].into_iter().collect();
             pretrain(Known { arguments: &arguments, inputs: &inputs, files: &files }).unwrap().work.flops()
         };
         assert_eq!(flops(json!({"value": 1e5, "unit": "tokens"})), 6e11);

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fs, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::tokenizer::Tokenizer,
+    data::{rows::Sample, tokenizer::Tokenizer},
     model::{Packed, Transformer},
     stages::{
         StageError,
@@ -45,11 +45,17 @@ impl RewardModel {
         Ok(Self { model, tokenizer: Tokenizer::load(folder)?, scope: scope(folder)?.unwrap_or(Scope::Whole) })
     }
 
-    /// The scores of answers, each to its question.
-    pub fn scores<'a>(&self, answers: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<f64>, StageError> {
-        let sequences = answers
-            .map(|(question, answer)| sequence(&self.tokenizer, self.scope, question, answer))
-            .collect::<Result<Vec<_>, _>>()?;
+    /// The scores of samples.
+    pub fn scores(&self, samples: &[&Sample]) -> Result<Vec<f64>, StageError> {
+        let tokens = |sample: &&Sample| {
+            // Where the prompt opens the thinking, only with its tag back can one see that it has no end.
+            let part = match self.scope {
+                Scope::Answer => self.scope.of(&sample.text()).into_owned(),
+                Scope::Whole => sample.completion.clone(),
+            };
+            sequence(&self.tokenizer, Scope::Whole, &sample.question, &part)
+        };
+        let sequences = samples.iter().map(tokens).collect::<Result<Vec<_>, _>>()?;
         let longest = sequences.iter().map(|it| it.ids.len()).max().unwrap_or_default();
         let most = self.model.config().max_positions();
         if longest > most {
@@ -64,7 +70,8 @@ impl RewardModel {
 /// The scores of sequences, each read at its last token. They do not depend on what they are scored together with.
 pub fn scores(model: &Transformer, sequences: &[Sequence]) -> Result<Vec<f64>, StageError> {
     let mut scores = vec![0.0; sequences.len()];
-    for Part { packed, rows, sequences, .. } in scored_parts(sequences) {
+    let groups: Vec<Vec<Sequence>> = sequences.iter().map(|it| vec![it.clone()]).collect();
+    for Part { packed, rows, sequences, .. } in scored_parts(&groups) {
         let found = of_part(model, &packed, &rows)?;
         for ((at, _), score) in sequences.iter().zip(found) {
             scores.get_mut(*at).into_iter().for_each(|it| *it = f64::from(score));
