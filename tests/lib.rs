@@ -37,6 +37,7 @@ mod resume;
 mod review;
 mod review_kill;
 mod rewards;
+mod rl;
 mod sampler;
 mod sampling;
 mod sandbox;
