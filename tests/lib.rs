@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod cold_start;
 mod command;
 mod data;
 mod engine;
@@ -38,6 +39,7 @@ mod review;
 mod review_kill;
 mod rewards;
 mod rl;
+mod rewriting;
 mod sampler;
 mod sampling;
 mod sandbox;
