@@ -201,6 +201,8 @@ fn tell(events: &[Event]) -> String {
             Event::StepFinished { address, .. } => format!("{address} finished"),
             Event::StepFailed { address, error, .. } => format!("{address} failed: {error}"),
             Event::StepStopped { address } => format!("{address} stopped"),
+            Event::StepAsks { address, .. } => format!("{address} asks a person"),
+            Event::Reviewed { address, people } => format!("{address} was looked over by {}", people.len()),
             Event::StepSkipped { address, after } => format!("{address} skipped after {after}"),
             Event::Gate { text, passed, .. } => format!("{text}: {}", if *passed { "passed" } else { "failed" }),
             Event::Note { text } => format!("note: {}", text.split(':').next().unwrap()),

@@ -18,7 +18,7 @@ use regimen::{
         stdlib::{self, Module},
     },
     reward::{row, score::FUNCTIONS},
-    stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere},
+    stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere, review::Nobody},
     syntax::{self, ast::Item},
 };
 use serde_json::{Value, json};
@@ -74,6 +74,7 @@ fn run(stage: &Stage, arguments: Value) -> Result<(), StageError> {
         cancelled: Arc::new(AtomicBool::new(false)),
         batch: 64,
         checkpoints: Box::new(Nowhere(folder.path().to_owned())),
+        reviews: Box::new(Nobody),
         progress: Box::new(|_| {}),
     })
 }
@@ -134,7 +135,7 @@ fn every_stage_reads_the_arguments_that_a_plan_hands_to_it() {
         for call in &program.calls {
             let stage = regimen::stages::find(&call.stage).unwrap();
             let Err(error) = run(stage, object(&call.arguments)) else {
-                assert_eq!(stage.name, "problems", "a stage did without its input");
+                assert!(["filler", "problems"].contains(&stage.name), "a stage did without its input");
                 continue;
             };
             let files = call.files.keys().map(String::as_str);

@@ -1,6 +1,7 @@
 //! The ground floor: values that both wings of the house share, and that know nothing of it.
 
 pub mod argument;
+pub mod decision;
 pub mod diagnostic;
 pub mod digest;
 pub mod named;

@@ -4,6 +4,7 @@ use crate::{
     cli::{
         CliError, Exit,
         budget::BudgetArguments,
+        machine::{Description, MachineArgument},
         recipe::{RecipeArguments, StoreArguments},
     },
     report, run,
@@ -19,6 +20,8 @@ pub struct Arguments {
     store: StoreArguments,
     #[command(flatten)]
     budget: BudgetArguments,
+    #[command(flatten)]
+    machine: MachineArgument,
     /// Print the plan as one JSON object
     #[arg(long)]
     json: bool,
@@ -37,13 +40,23 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let store = arguments.store.open()?;
-    let schedule = planned.schedule(&store)?;
+    let machine = arguments.machine.read()?;
+    let schedule = match &machine {
+        Some(machine) => planned.schedule_for(&store, machine)?,
+        None => planned.schedule(&store)?,
+    };
+    let elsewhere = machine.as_ref().map(Description::elsewhere);
     if arguments.json {
-        println!("{}", report::plan::json(&planned.plan, &schedule, &planned.sources));
+        println!("{}", report::plan::json(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref()));
     } else {
-        print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources));
+        print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref()));
     }
-    run::fits(&planned.plan, &schedule, &store, &arguments.budget.budget()).map_err(|error| planned.blame(error))?;
+    let budget = arguments.budget.budget();
+    let fits = match &machine {
+        Some(_) => run::affords(&planned.plan, &schedule, &budget),
+        None => run::fits(&planned.plan, &schedule, &store, &budget),
+    };
+    fits.map_err(|error| planned.blame(error))?;
     let work = schedule.count(State::Hit) < schedule.steps.len();
     super::keep((planned, schedule));
     Ok(if arguments.exit_code && work { Exit::Work } else { Exit::Done })

@@ -29,7 +29,7 @@ use crate::{
 const VERIFYING: [&str; 4] = ["eval", "filter", "grpo", "reject"];
 
 /// Stages that give on rows as they are.
-const PASSING: [&str; 3] = ["mix", "split", "take"];
+const PASSING: [&str; 5] = ["decontaminate", "dedupe", "mix", "split", "take"];
 
 /// Looks at everything that can be known without a run. Files that cannot be read are no concern of this.
 #[must_use]
@@ -240,6 +240,7 @@ fn problems(step: &Step) -> Option<Vec<(usize, Problem)>> {
         answer: column("answer"),
         solution: column("solution"),
         text: column("text"),
+        ..Columns::default()
     };
     read(&path, &columns)
 }

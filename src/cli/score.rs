@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Write},
     path::PathBuf,
+    sync::Arc,
 };
 
 use rayon::prelude::*;
@@ -20,6 +21,10 @@ use crate::{
     lang::{self, Overrides},
     report::format::{Align, columns, counted, figure},
     reward::score::{Needs, Score, Scorer, Spread},
+    stages::{
+        StageError,
+        scorer::{Lenders, asking},
+    },
     syntax,
 };
 
@@ -38,7 +43,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
-    let scorer = Scorer::new(&parse(&arguments.reward)?)?;
+    let (reward, folders) = parse(&arguments.reward)?;
+    let scorer = opened(&reward, &folders)?;
     let lines = jsonl::rows(&arguments.file)?.collect::<Result<Vec<_>, _>>()?;
     let rows = lines.par_iter().map(|line| {
         let row = answers::read(&arguments.file, line)?;
@@ -51,8 +57,21 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     if arguments.json { print_json(&scorer, &scores) } else { print_table(&scorer, &scores) }
 }
 
-/// The reward that an expression of the language stands for.
-fn parse(text: &str) -> Result<Reward, CliError> {
+/// The scorer of a reward, with the models that it asks.
+fn opened(reward: &Reward, folders: &[PathBuf]) -> Result<Scorer, CliError> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|error| CliError::Unknown { message: error.to_string(), hint: None })?;
+    let lenders = Lenders::of(folders, &[reward], &Arc::new(pool));
+    let scorer = lenders.and_then(|it| it.scorer(reward));
+    scorer.map_err(|error| match error {
+        StageError::Reward(error) => error.into(),
+        other => CliError::Unknown { message: other.to_string(), hint: None },
+    })
+}
+
+/// The reward that an expression of the language stands for, and the folders of the models that it asks.
+fn parse(text: &str) -> Result<(Reward, Vec<PathBuf>), CliError> {
     let mut sources = Sources::default();
     let recipe = "param scored: Reward = accuracy\n";
     let id = sources.add("recipe", recipe);
@@ -64,7 +83,23 @@ fn parse(text: &str) -> Result<Reward, CliError> {
         return Err(CliError::Recipe(Box::new((diagnostics.sorted(), sources))));
     }
     let value = program.params.into_iter().find(|it| it.name == "scored").map(|it| it.value).unwrap_or_default();
-    serde_json::from_value(value).map_err(|error| CliError::Unknown { message: error.to_string(), hint: None })
+    let mut reward: Reward =
+        serde_json::from_value(value).map_err(|error| CliError::Unknown { message: error.to_string(), hint: None })?;
+    let mut folders = Vec::new();
+    for term in reward.terms.iter_mut().filter(|it| asking(it).is_some()) {
+        // The model is a step, which reads it from a folder: that folder is read here.
+        let step = term.arguments.first().and_then(|it| it.get("step")?.as_u64());
+        let call = step.and_then(|it| program.calls.get(it as usize));
+        let folder = call.and_then(|it| it.files.get("dir")).ok_or_else(|| CliError::Unknown {
+            message: format!("`{}` asks a model that only a run of a recipe would make", term.name),
+            hint: Some(format!("name the folder of a model: `{}(\"models/taste\")`", term.name)),
+        })?;
+        if let Some(argument) = term.arguments.first_mut() {
+            *argument = json!({ "input": folders.len() });
+        }
+        folders.push(folder.clone());
+    }
+    Ok((reward, folders))
 }
 
 /// Whether a row holds what the reward reads.

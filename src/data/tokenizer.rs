@@ -128,6 +128,18 @@ impl Tokenizer {
         self.eos.id
     }
 
+    /// The token that fills up a batch, where one is named; nothing here pads.
+    #[must_use]
+    pub fn pad(&self) -> Option<u32> {
+        self.id_of(token_text(&self.config, "pad_token")?)
+    }
+
+    /// The text of the token that ends an answer.
+    #[must_use]
+    pub fn end(&self) -> &str {
+        &self.eos.text
+    }
+
     /// The id of a token by its text.
     #[must_use]
     pub fn id_of(&self, token: &str) -> Option<u32> {

@@ -44,10 +44,11 @@ pub enum Kind {
     Problem,
     Sample,
     Pair,
+    Label,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Text, Self::Chat, Self::Problem, Self::Sample, Self::Pair];
+    pub const ALL: [Self; 6] = [Self::Text, Self::Chat, Self::Problem, Self::Sample, Self::Pair, Self::Label];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -57,6 +58,7 @@ impl Kind {
             Self::Problem => "problem",
             Self::Sample => "sample",
             Self::Pair => "pair",
+            Self::Label => "label",
         }
     }
 

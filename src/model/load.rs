@@ -17,7 +17,30 @@ impl Transformer {
     /// Reads a model. Every tensor that the configuration asks for must be there in its shape, and no other.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
         let config = Config::read(dir)?;
+        if is_scoring(dir)? {
+            return Err(ModelError::Config(format!(
+                "`{}` holds a reward model, `..{CLASSIFICATION}`; expected a language model, `..ForCausalLM`",
+                dir.display()
+            )));
+        }
         let plan = Plan::new(&config);
+        Self::read(dir, config, plan)
+    }
+
+    /// Reads a reward model, transformers' `..ForSequenceClassification` of one label.
+    pub fn load_scoring(dir: &Path) -> Result<Self, ModelError> {
+        let config = Config::read(dir)?;
+        if !is_scoring(dir)? {
+            return Err(ModelError::Config(format!(
+                "`{}` holds a language model; expected a reward model, `..{CLASSIFICATION}` of one label",
+                dir.display()
+            )));
+        }
+        let plan = Plan::scoring(&config);
+        Self::read(dir, config, plan)
+    }
+
+    fn read(dir: &Path, config: Config, plan: Plan) -> Result<Self, ModelError> {
         let mut reader = Reader::new(&config, &plan);
         for file in weight_files(dir)? {
             reader.read(&file)?;
@@ -26,6 +49,19 @@ impl Transformer {
         let Reader { values, biases, .. } = reader;
         Self::from_parts(config, plan, values, biases)
     }
+}
+
+/// How the names of transformers' classes end that score a text.
+pub(super) const CLASSIFICATION: &str = "ForSequenceClassification";
+
+/// Whether the configuration of a folder names a class that scores.
+fn is_scoring(dir: &Path) -> Result<bool, ModelError> {
+    let file = dir.join("config.json");
+    let text = std::fs::read_to_string(&file).map_err(ModelError::file(&file))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| ModelError::Config(format!("`{}` is not JSON: {error}", file.display())))?;
+    let class = value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
+    Ok(class.is_some_and(|it| it.ends_with(CLASSIFICATION)))
 }
 
 /// The files of weights: one, or those that an index names.

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::error::ModelError;
+use super::load::CLASSIFICATION;
 use super::ops;
 use super::transformer::Transformer;
 
@@ -15,11 +16,13 @@ type HubTensors<'a> = BTreeMap<&'a str, (&'a [usize], Vec<f32>)>;
 
 impl Transformer {
     /// Writes `config.json`, `generation_config.json` and `model.safetensors` (tensors in the order of their names,
-    /// f32).
+    /// f32). A model that scores generates nothing.
     pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
         std::fs::create_dir_all(dir).map_err(ModelError::file(dir))?;
-        write_json(&dir.join("config.json"), &self.config().to_json())?;
-        write_json(&dir.join("generation_config.json"), &self.generation_config())?;
+        write_json(&dir.join("config.json"), &self.config_json())?;
+        if !self.is_scoring() {
+            write_json(&dir.join("generation_config.json"), &self.generation_config())?;
+        }
         let file = dir.join("model.safetensors");
         let tensors = self.hub_tensors()?;
         let bytes = header(&tensors)?;
@@ -34,6 +37,19 @@ impl Transformer {
             out.flush()
         };
         write().map_err(ModelError::file(&file))
+    }
+
+    /// The configuration; of a model that scores it names the class that scores, and its one label.
+    fn config_json(&self) -> Value {
+        let mut config = self.config().to_json();
+        if let (true, Some(fields)) = (self.is_scoring(), config.as_object_mut()) {
+            let class = fields.get("architectures").and_then(|it| it.get(0)?.as_str()).unwrap_or_default();
+            let class = class.replace("ForCausalLM", CLASSIFICATION);
+            fields.insert("architectures".to_owned(), json!([class]));
+            fields.insert("id2label".to_owned(), json!({"0": "LABEL_0"}));
+            fields.insert("label2id".to_owned(), json!({"LABEL_0": 0}));
+        }
+        config
     }
 
     /// What transformers asks for when it generates: the special tokens.

@@ -49,6 +49,8 @@ pub struct Plan {
     pub(super) norm: usize,
     /// The output head; the embedding itself if they are tied.
     pub(super) head: usize,
+    /// Whether the head gives one number, a score, instead of the logits of the next token.
+    pub(super) scoring: bool,
     pub(super) layers: Vec<Arc<LayerPlan>>,
     /// The layers that look farther ahead than to the next token.
     pub(super) ahead: Vec<AheadPlan>,
@@ -158,15 +160,46 @@ impl HubTensor {
 }
 
 impl Plan {
-    /// The tensors of a model with this configuration.
+    /// The numbers of the layers that choose experts, those that look ahead after the others.
+    #[must_use]
+    pub fn sparse_layers(&self) -> Vec<usize> {
+        let layers = self.layers.iter().chain(self.ahead.iter().map(|it| &it.layer)).enumerate();
+        let sparse = layers.filter(|(_, it)| matches!(it.feed_forward, FeedForwardPlan::Sparse { .. }));
+        sparse.map(|(number, _)| number).collect()
+    }
+
+    /// The tensors of a language model with this configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
+        let mut plan = Self::backbone(config);
+        let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
+        plan.head =
+            if config.ties_embeddings() { plan.embedding } else { plan.matrix("lm_head.weight", vocab, hidden) };
+        for layer in config.num_layers()..config.num_layers() + config.layers_ahead() {
+            let planned = plan.layer_ahead(config, layer);
+            plan.ahead.push(planned);
+        }
+        plan
+    }
+
+    /// The tensors of a reward model with this configuration: transformers' `..ForSequenceClassification` of one label.
+    #[must_use]
+    pub fn scoring(config: &Config) -> Self {
+        let mut plan = Self::backbone(config);
+        plan.head = plan.matrix("score.weight", 1, config.hidden_size());
+        plan.scoring = true;
+        plan
+    }
+
+    /// The tensors below the head.
+    fn backbone(config: &Config) -> Self {
         let mut plan = Self {
             variables: Vec::new(),
             biases: Vec::new(),
             embedding: 0,
             norm: 0,
             head: 0,
+            scoring: false,
             layers: Vec::new(),
             ahead: Vec::new(),
             copies: Vec::new(),
@@ -178,12 +211,6 @@ impl Plan {
             plan.layers.push(Arc::new(planned));
         }
         plan.norm = plan.vector("model.norm.weight", hidden);
-        plan.head =
-            if config.ties_embeddings() { plan.embedding } else { plan.matrix("lm_head.weight", vocab, hidden) };
-        for layer in config.num_layers()..config.num_layers() + config.layers_ahead() {
-            let planned = plan.layer_ahead(config, layer);
-            plan.ahead.push(planned);
-        }
         plan
     }
 

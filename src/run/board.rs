@@ -17,6 +17,10 @@ pub(super) enum Place {
     Failed,
     /// An input failed.
     Skipped,
+    /// A person is to decide first.
+    Asking,
+    /// An input waits for a person.
+    Held,
 }
 
 /// The places of all steps of a plan.
@@ -24,8 +28,8 @@ pub(super) struct Board {
     places: Vec<Place>,
     /// For each step the steps that read it, once for each time they do.
     readers: Vec<Vec<StepId>>,
-    /// How many steps are running.
-    under_way: usize,
+    /// The steps that are running.
+    under_way: BTreeSet<StepId>,
     /// How many of its inputs each step still lacks.
     lacking: Vec<usize>,
     /// Open steps that lack nothing and that nobody has looked at.
@@ -47,7 +51,7 @@ impl Board {
             lacking.push(count);
         }
         let ready = lacking.iter().enumerate().filter(|(_, count)| **count == 0).map(|(id, _)| StepId(id)).collect();
-        Self { places: vec![Place::Open; plan.steps.len()], under_way: 0, readers, lacking, ready }
+        Self { places: vec![Place::Open; plan.steps.len()], under_way: BTreeSet::new(), readers, lacking, ready }
     }
 
     /// The next step in the plan's order that lacks nothing.
@@ -68,7 +72,12 @@ impl Board {
 
     /// How many steps are running.
     pub(super) fn running(&self) -> usize {
-        self.under_way
+        self.under_way.len()
+    }
+
+    /// The steps that are running, in the plan's order.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = StepId> {
+        self.under_way.iter().copied()
     }
 
     pub(super) fn start(&mut self, id: StepId) {
@@ -114,26 +123,42 @@ impl Board {
 
     /// A step failed: gives the steps that cannot be made because of it, in the plan's order.
     pub(super) fn fail(&mut self, id: StepId) -> BTreeSet<StepId> {
-        self.set(id, Place::Failed);
+        self.end(id, Place::Failed, &Place::Skipped)
+    }
+
+    /// A step waits for a person: gives the steps that wait with it, in the plan's order.
+    pub(super) fn ask(&mut self, id: StepId) -> BTreeSet<StepId> {
+        self.end(id, Place::Asking, &Place::Held)
+    }
+
+    /// A step comes to an end without being made, and with it all that is still open and builds on it.
+    fn end(&mut self, id: StepId, place: Place, after: &Place) -> BTreeSet<StepId> {
+        self.set(id, place);
         self.ready.remove(&id);
-        let mut skipped = BTreeSet::new();
-        let mut failed = vec![id];
-        while let Some(id) = failed.pop() {
+        let mut along = BTreeSet::new();
+        let mut ended = vec![id];
+        while let Some(id) = ended.pop() {
             for reader in self.readers.get(id.0).cloned().unwrap_or_default() {
-                if matches!(self.places.get(reader.0), Some(Place::Open)) {
-                    self.set(reader, Place::Skipped);
-                    skipped.insert(reader);
-                    failed.push(reader);
+                let open = matches!(self.places.get(reader.0), Some(Place::Open));
+                // What waits for a person need not wait for it in vain.
+                let lost = matches!((self.places.get(reader.0), after), (Some(Place::Held), Place::Skipped));
+                if open || lost {
+                    self.set(reader, after.clone());
+                    along.insert(reader);
+                    ended.push(reader);
                 }
             }
         }
-        skipped
+        along
     }
 
     fn set(&mut self, id: StepId, place: Place) {
         let Some(slot) = self.places.get_mut(id.0) else { return };
-        let running = |place: &Place| usize::from(matches!(place, Place::Running));
-        self.under_way = self.under_way + running(&place) - running(slot);
+        if matches!(place, Place::Running) {
+            self.under_way.insert(id);
+        } else {
+            self.under_way.remove(&id);
+        }
         *slot = place;
     }
 }

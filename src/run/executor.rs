@@ -14,9 +14,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{keeper::Keeper, meter::Meter, shorter};
+use super::{desk::Desk, keeper::Keeper, meter::Meter, shorter};
 use crate::{
-    base::digest::Digest,
+    base::{decision::Tally, digest::Digest},
     stages::{Context, Progress, Stage, StageError},
     store::{Begun, Claim, Claimed, Cost, Facts, Record, Store, StoreError},
 };
@@ -75,6 +75,8 @@ pub(super) enum Failure {
     /// An input's object is not what its name says; with what is wrong.
     Damaged(Digest, String),
     Cancelled,
+    /// A person is to decide first.
+    Waiting(Tally),
 }
 
 impl Job {
@@ -112,6 +114,12 @@ impl Job {
             cancelled: Arc::clone(&self.cancelled),
             batch: self.batch,
             checkpoints: Box::new(keeper),
+            reviews: Box::new(Desk {
+                store: self.store.clone(),
+                opening: self.store.review_of(&claim),
+                fields: self.fields.clone(),
+                address: self.address.clone(),
+            }),
             progress: progress(Arc::clone(&metrics), tell.clone()),
         };
         // Outside the pool: a stage that waits for its own parts there would pick up another step's meanwhile.
@@ -122,11 +130,14 @@ impl Job {
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(StageError::Cancelled)) => return Err(Failure::Cancelled),
+            Ok(Err(StageError::Waiting(tally))) => return Err(Failure::Waiting(tally)),
             Ok(Err(error)) => return Err(Failure::Stage(error.to_string())),
             Err(panic) => return Err(Failure::Stage(format!("the stage panicked: {}", message(&*panic)))),
         }
         drop(context);
         let metrics = std::mem::take(&mut *metrics.lock().unwrap_or_else(PoisonError::into_inner));
+        let review = self.store.review(&self.key);
+        let review = review.asked().map(|_| review.journal()).transpose()?.map(|it| it.decisions.reviewed());
         let record = claim.commit(Facts {
             fields: self.fields.clone(),
             stage: self.stage.name.to_owned(),
@@ -140,6 +151,7 @@ impl Job {
                 peak: measured.peak,
                 ..self.cost.clone()
             }),
+            review,
         })?;
         self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(record.output);
         // The step is done whether its states can be let go of or not; `gc` finds what is left.

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a run takes time, and its log says when")]
 
 mod board;
+mod desk;
 mod dispatcher;
 mod event;
 mod executor;
@@ -27,22 +28,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
+    desk::earlier,
     event::{Event, Logged, Output, Status},
-    fit::{Budget, Misfit, fits},
+    fit::{Budget, Misfit, affords, fits},
     inputs::{digest_inputs, digest_inputs_with},
     machine::{free_disk, free_memory, machine},
     needs::needs,
-    prospects::foresee,
+    prospects::{foresee, tally},
     rerun::{Rerun, rerun},
 };
+use self::{dispatcher::Dispatcher, journal::Journal};
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
     plan::Plan,
     schedule::{Pricing, Schedule, State},
     stages::{Stage, estimate},
-    store::{History, Indexed, Store, StoreError},
+    store::{History, Indexed, Store, StoreError, Unrecorded},
 };
 
 /// What a killed step loses at most, where nothing else is asked for.
@@ -60,6 +62,8 @@ pub struct Options {
     pub interrupts: Interrupts,
     /// How often a long step keeps a state to go on from; None only where it is asked to stop.
     pub checkpoint_every: Option<Duration>,
+    /// Bytes that the steps may hold together as far as is foretold, one alone excepted; None is what is free.
+    pub memory: Option<u64>,
     /// How many problems a sampling step hands to the sampler at once.
     pub batch: NonZeroUsize,
     /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
@@ -74,6 +78,7 @@ impl Default for Options {
             cancelled: Arc::default(),
             interrupts: Interrupts::Heed,
             checkpoint_every: Some(CHECKPOINT_EVERY),
+            memory: None,
             batch: BATCH,
             recipe: None,
             sets: Vec::new(),
@@ -138,8 +143,23 @@ pub fn price(
 ) -> Option<Machine> {
     let measured = OnceCell::new();
     let measure = || *measured.get_or_init(|| machine(store, threads.get()));
-    schedule.price(plan, history, Pricing { foretell: &estimate::of, threads: threads.get(), measure: &measure });
+    let memory = free_memory();
+    schedule.price(
+        plan,
+        history,
+        Pricing { foretell: &estimate::of, threads: threads.get(), memory, measure: &measure },
+    );
     measured.into_inner()
+}
+
+/// Prices what would run as a machine of that speed would run it, whatever was measured on this one.
+///
+/// Memory is left out, as the estimates tell what threads hold that share one, and devices divide a model.
+pub fn price_for(plan: &Plan, schedule: &mut Schedule, machine: Machine) {
+    let pricing = Pricing { foretell: &estimate::of, threads: machine.threads, memory: None, measure: &|| machine };
+    schedule.price(plan, &Unrecorded, pricing);
+    schedule.steps.iter_mut().filter_map(|step| step.price.as_mut()).for_each(|price| price.memory = None);
+    schedule.forecast = schedule.forecast.map(|(seconds, _)| (seconds, 0));
 }
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.

@@ -12,7 +12,7 @@ use std::{
 
 use rayon::ThreadPoolBuilder;
 
-use super::{Options, RunError, dispatcher::STACK, executor::message};
+use super::{Options, RunError, desk::Settled, dispatcher::STACK, executor::message};
 use crate::{
     base::{argument, digest::Digest},
     plan::{Plan, StepId},
@@ -70,6 +70,7 @@ pub fn rerun(
         cancelled: Arc::clone(&options.cancelled),
         batch: options.batch.get(),
         checkpoints: Box::new(Nowhere(rehearsal.workspace()?)),
+        reviews: Box::new(Settled(store.review(&record.key))),
         progress: Box::new(|_| {}),
     };
     let start = Instant::now();

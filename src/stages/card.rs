@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    model::Config,
+    model::{Config, Transformer},
     stages::{Context, StageError},
 };
 
@@ -13,20 +13,35 @@ const COMPANIONS: [&str; 4] =
 
 /// Copies the tokenizer's files from a folder, and writes the card from the configuration beside it.
 pub fn finish(context: &Context, tokenizer: &Path) -> Result<(), StageError> {
+    take_tokenizer(context, tokenizer)?;
+    let config = Config::read(&context.out)?;
+    // What made the model is in its record. Were it here as well, models of equal weights would differ.
+    write(context, "text-generation", &format!("{} model", config.family()), config.parameters(), config.vocab_size())
+}
+
+/// As [`finish`], of a model that scores.
+pub fn finish_scoring(context: &Context, tokenizer: &Path, model: &Transformer) -> Result<(), StageError> {
+    take_tokenizer(context, tokenizer)?;
+    let config = model.config();
+    let parameters = model.plan().variables.iter().map(crate::model::Variable::len).sum();
+    let what = format!("{} reward model", config.family());
+    write(context, "text-classification", &what, parameters, config.vocab_size())
+}
+
+fn take_tokenizer(context: &Context, tokenizer: &Path) -> Result<(), StageError> {
     for name in COMPANIONS {
         let from = tokenizer.join(name);
         if from.exists() {
             fs::copy(&from, context.out.join(name)).map_err(|error| StageError::File { path: from, error })?;
         }
     }
-    let config = Config::read(&context.out)?;
-    // What made the model is in its record. Were it here as well, models of equal weights would differ.
+    Ok(())
+}
+
+fn write(context: &Context, task: &str, what: &str, parameters: usize, vocabulary: usize) -> Result<(), StageError> {
     let card = format!(
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- regimen\n---\n\n\
-         # A {} model made by Regimen\n\n{} parameters, vocabulary of {}.\n",
-        config.family(),
-        config.parameters(),
-        config.vocab_size(),
+        "---\nlibrary_name: transformers\npipeline_tag: {task}\ntags:\n- regimen\n---\n\n\
+         # A {what} made by Regimen\n\n{parameters} parameters, vocabulary of {vocabulary}.\n",
     );
     let path = context.out.join("README.md");
     fs::write(&path, card).map_err(|error| StageError::File { path, error })

@@ -19,9 +19,9 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "dataset", version: 2, run, check: Some(check), extends: None };
+pub const STAGE: Stage = Stage { name: "dataset", version: 3, run, check: Some(check), extends: None };
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
     kind: Kind,
@@ -29,12 +29,14 @@ struct Arguments {
     answer: Option<String>,
     solution: Option<String>,
     text: Option<String>,
+    source: Option<String>,
+    level: Option<String>,
 }
 
 impl Arguments {
     fn columns(&self) -> Columns {
-        let Self { question, answer, solution, text, .. } = self;
-        Columns { question: question.clone(), answer: answer.clone(), solution: solution.clone(), text: text.clone() }
+        let Self { question, answer, solution, text, source, level, .. } = self.clone();
+        Columns { question, answer, solution, text, source, level }
     }
 }
 
@@ -70,6 +72,7 @@ fn read(arguments: &Arguments, file: &Path, take: Take) -> Result<(), StageError
         Kind::Chat => each(&path, take, |line| import::chat(&path, line))?,
         Kind::Sample => each(&path, take, |line| import::sample(&path, line))?,
         Kind::Pair => each(&path, take, |line| import::pair(&path, line))?,
+        Kind::Label => each(&path, take, |line| import::label(&path, line))?,
     };
     if rows == 0 {
         return Err(DataError::content(&path, "expected at least one row, found none").into());

@@ -1,38 +1,256 @@
 //! Maximum likelihood: one step on the mean negative log-probability of the tokens that are learnt.
 
-use rayon::ThreadPool;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::{ThreadPool, prelude::*};
 
 use crate::{
-    model::PartLoss,
+    model::{Balance, ModelError, PartLoss, Router, Scoring, Transformer},
     stages::{
         StageError,
-        part::{Sequence, parts},
+        context::{Metrics, figures},
+        part::{Learn, Part, parts},
         trainer::{Trainer, Update},
     },
 };
 
-/// Takes one optimiser step on a batch; every learnt token of the batch weighs the same, whichever part it falls in.
-pub fn step(trainer: &mut Trainer, pool: &ThreadPool, lr: f64, sequences: &[Sequence]) -> Result<Update, StageError> {
-    step_ahead(trainer, pool, lr, sequences, 0.0)
+/// What the loss holds beside the log-probabilities of next tokens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Likelihood {
+    /// The weight of the layers that predict tokens farther ahead (DeepSeek-V3, equation 25).
+    pub ahead: f64,
+    /// The weight of the loss that balances the experts: within each sequence for DeepSeek-V3 (equations 17 to 20), over
+    /// the batch for Qwen3-MoE (its `router_aux_loss_coef`).
+    pub balance: f64,
 }
 
-/// As [`step`], with the loss of the layers that predict tokens farther ahead, times a weight (DeepSeek-V3, equation 25).
-pub fn step_ahead(
-    trainer: &mut Trainer,
-    pool: &ThreadPool,
-    lr: f64,
-    sequences: &[Sequence],
-    weight: f64,
-) -> Result<Update, StageError> {
-    let parts = parts(sequences);
-    let targets: usize = sequences.iter().map(Sequence::targets).sum();
-    let scale = -1.0 / targets.max(1) as f64;
-    trainer.step(pool, lr, &parts, |model, part| {
-        if weight > 0.0 && model.config().layers_ahead() > 0 {
-            let scored = model.log_probs_ahead(&part.packed, &part.rows, &part.targets)?;
-            return Ok(PartLoss { loss: scored.loss(targets, weight)?, loads: scored.next.loads });
+/// What one step learnt.
+pub struct Learnt {
+    pub update: Update,
+    /// The tokens that were learnt, and how many of them were the likeliest.
+    targets: f64,
+    hits: f64,
+    /// Summed over those tokens, in nats.
+    entropy: f64,
+    /// The loss that balances the experts, without its weight; None where it has no part.
+    balance: Option<f64>,
+}
+
+/// Sums over the learnt tokens of one part.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    hits: usize,
+    entropy: f64,
+    balance: f64,
+}
+
+impl Likelihood {
+    /// Takes one optimiser step on a batch; every learnt token of the batch weighs the same, whichever part it falls in.
+    pub fn step<T: Learn>(
+        self,
+        trainer: &mut Trainer,
+        pool: &ThreadPool,
+        lr: f64,
+        batch: &[T],
+    ) -> Result<Learnt, StageError> {
+        self.step_of(trainer, pool, lr, batch.len(), parts(batch))
+    }
+
+    /// As [`Likelihood::step`], of a batch of so many sequences that lies in parts.
+    fn step_of(
+        self,
+        trainer: &mut Trainer,
+        pool: &ThreadPool,
+        lr: f64,
+        sequences: usize,
+        parts: Vec<Part>,
+    ) -> Result<Learnt, StageError> {
+        let targets: usize = parts.iter().map(|it| it.targets.len()).sum();
+        let balance = self.balance(&trainer.model, pool, sequences, &parts)?;
+        let sums = Mutex::new(vec![Sums::default(); parts.len()]);
+        let numbered: Vec<(usize, Part)> = parts.into_iter().enumerate().collect();
+        let update = trainer.step(pool, lr, &numbered, |model, (index, part)| {
+            let (loss, of_part) = self.part_loss(model, part, targets, balance.clone())?;
+            if let Some(place) = sums.lock().unwrap_or_else(PoisonError::into_inner).get_mut(*index) {
+                *place = of_part;
+            }
+            Ok(loss)
+        })?;
+        // Summed in the order of the parts, not in the order in which threads came to an end.
+        let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Learnt {
+            update,
+            targets: targets as f64,
+            hits: sums.iter().map(|it| it.hits).sum::<usize>() as f64,
+            entropy: sums.iter().map(|it| it.entropy).sum(),
+            balance: balance.map(|_| sums.iter().map(|it| it.balance).sum::<f64>() / self.balance),
+        })
+    }
+
+    /// The share of a part in the loss of a batch that has so many targets.
+    fn part_loss(
+        self,
+        model: &Transformer,
+        part: &Part,
+        targets: usize,
+        balance: Option<Balance>,
+    ) -> Result<(PartLoss, Sums), ModelError> {
+        let (packed, rows, ahead) = (&part.packed, &part.rows, self.ahead > 0.0);
+        let scored = model.log_probs_to_learn(packed, rows, &part.targets, ahead, balance)?;
+        let sums = Sums {
+            hits: scored.next.hits.iter().filter(|it| **it).count(),
+            entropy: scored.next.entropy.iter().map(|it| f64::from(*it)).sum(),
+            balance: scored.balance,
+        };
+        Ok((PartLoss { loss: scored.loss(targets, self.ahead)?, loads: scored.next.loads }, sums))
+    }
+
+    /// The balance loss of a batch, where the model has experts and the loss a weight.
+    fn balance(
+        self,
+        model: &Transformer,
+        pool: &ThreadPool,
+        sequences: usize,
+        parts: &[Part],
+    ) -> Result<Option<Balance>, ModelError> {
+        let Some(router) = Router::new(model.config()).filter(|_| self.balance > 0.0) else { return Ok(None) };
+        if router.scoring == Scoring::Sigmoid {
+            return Ok(Some(Balance::Sequence { weight: self.balance / sequences.max(1) as f64 }));
         }
-        let scored = model.log_probs(&part.packed, &part.rows, &part.targets)?;
-        Ok(PartLoss { loss: (scored.log_probs.sum_all()? * scale)?, loads: scored.loads })
-    })
+        // How often each expert is chosen in the whole batch has to be known before the first gradient.
+        let of_parts: Result<Vec<_>, ModelError> =
+            pool.install(|| parts.par_iter().map(|part| model.loads(&part.packed)).collect());
+        let mut loads: Vec<Vec<u64>> = Vec::new();
+        for part in of_parts? {
+            if loads.is_empty() {
+                loads = part;
+            } else {
+                loads.iter_mut().flatten().zip(part.iter().flatten()).for_each(|(sum, load)| *sum += load);
+            }
+        }
+        Ok(Some(Balance::batch(self.balance, &loads, router.chosen)))
+    }
+}
+
+impl Learnt {
+    /// The figures of the step, under the names that TRL has for them; `tokens` and `epoch` are those of the whole training
+    /// so far.
+    #[must_use]
+    pub fn metrics(&self, lr: f64, tokens: u64, epoch: f64) -> Metrics {
+        let targets = self.targets.max(1.0);
+        let mut metrics = figures([
+            ("mean_token_accuracy", self.hits / targets),
+            ("entropy", self.entropy / targets),
+            ("num_tokens", tokens as f64),
+            ("epoch", epoch),
+        ]);
+        metrics.extend(self.balance.map(|balance| ("aux_loss".into(), balance)));
+        let mut all = self.update.metrics(lr);
+        all.splice(1..1, metrics);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        base::rng::Stream,
+        model::{Config, Gradients, gradients},
+        stages::part::{Example, parts_of},
+    };
+
+    fn model(architecture: &str, sparse: &serde_json::Value) -> Transformer {
+        let mut config = json!({
+            "model_type": architecture, "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24,
+            "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
+            "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu",
+            "attention_bias": false, "tie_word_embeddings": false, "initializer_range": 0.2,
+            "moe_intermediate_size": 8, "num_experts_per_tok": 2, "norm_topk_prob": true,
+        });
+        config.as_object_mut().unwrap().extend(sparse.as_object().unwrap().clone());
+        Transformer::init(Config::from_json(&config).unwrap(), 3).unwrap()
+    }
+
+    fn models() -> [Transformer; 2] {
+        let latent = json!({
+            "first_k_dense_replace": 1, "n_routed_experts": 6, "n_shared_experts": 1, "moe_layer_freq": 1,
+            "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.0, "scoring_func": "sigmoid",
+            "topk_method": "noaux_tc", "q_lora_rank": null, "kv_lora_rank": 8, "qk_nope_head_dim": 4,
+            "qk_rope_head_dim": 4, "v_head_dim": 8, "num_nextn_predict_layers": 1,
+        });
+        let grouped = json!({ "num_experts": 6, "mlp_only_layers": [0], "decoder_sparse_step": 1 });
+        [model("deepseek_v3", &latent), model("qwen3_moe", &grouped)]
+    }
+
+    /// Conversations of several lengths, of which one stretch is learnt or two.
+    fn batch() -> Vec<Example> {
+        let stream = Stream::new(9, "batch");
+        let example = |row: u64| {
+            let length = 4 + stream.below(20, row, 1000);
+            let ids = (0..length).map(|at| stream.below(50, row, at) as u32).collect();
+            let length = length as usize;
+            let learnt = if row % 3 == 0 { vec![1..3, length / 2 + 2..length] } else { vec![length / 2..length] };
+            Example { ids, learnt }
+        };
+        (0..23).map(example).collect()
+    }
+
+    /// The gradients and the sums of a batch that is computed in parts of so many tokens, and how many parts those are.
+    fn learn(likelihood: Likelihood, model: &Transformer, tokens: usize) -> (Gradients, f64, usize) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let batch = batch();
+        let parts = parts_of(&batch, tokens);
+        let targets = parts.iter().map(|it| it.targets.len()).sum();
+        let balance = likelihood.balance(model, &pool, batch.len(), &parts).unwrap();
+        let loss = |part: &Part| Ok(likelihood.part_loss(model, part, targets, balance.clone())?.0);
+        let found = gradients(model, &pool, &parts, loss).unwrap();
+        let loss = found.losses.iter().map(|it| f64::from(*it)).sum();
+        (found, loss, parts.len())
+    }
+
+    /// The larger of two gradients' greatest difference, over the greatest of their numbers.
+    fn difference(one: &Gradients, other: &Gradients) -> f32 {
+        let largest = one.tensors.iter().flatten().fold(0.0_f32, |most, it| most.max(it.abs()));
+        let pairs = one.tensors.iter().flatten().zip(other.tensors.iter().flatten());
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+    }
+
+    #[test]
+    fn micro_batches_and_sequences_alone_learn_what_the_whole_batch_does() {
+        for mut model in models() {
+            for likelihood in [Likelihood::default(), Likelihood { ahead: 0.3, balance: 0.5 }] {
+                let (whole, loss, one) = learn(likelihood, &model, 100_000);
+                let count: usize = batch().iter().map(|it| it.ids.len() - 1).sum();
+                for (tokens, wanted) in [(count.div_ceil(4) + 12, 4), (1, 23)] {
+                    let (found, found_loss, parts) = learn(likelihood, &model, tokens);
+                    assert_eq!((one, parts), (1, wanted));
+                    assert!((loss - found_loss).abs() < 1e-5 * loss, "{loss} {found_loss}");
+                    assert!(difference(&whole, &found) < 1e-5, "{}", difference(&whole, &found));
+                    // Routers are moved by the load of the whole batch.
+                    assert_eq!(whole.loads, found.loads);
+                }
+            }
+            model.update_router_bias(&learn(Likelihood::default(), &model, 1).0.loads, 0.02);
+        }
+    }
+
+    #[test]
+    fn a_balance_loss_pulls_on_the_routers_and_on_what_feeds_them() {
+        for model in models() {
+            let plain = learn(Likelihood::default(), &model, 300);
+            let pulled = learn(Likelihood { balance: 0.5, ..Default::default() }, &model, 300);
+            assert!(pulled.1 > plain.1 + 0.4, "{} {}", pulled.1, plain.1);
+            assert!(difference(&plain.0, &pulled.0) > 1e-2);
+        }
+    }
+
+    #[test]
+    fn dense_models_have_nothing_to_balance() {
+        let model = model("llama", &json!({}));
+        let plain = learn(Likelihood::default(), &model, 300);
+        assert_eq!(learn(Likelihood { ahead: 0.3, balance: 0.5 }, &model, 300).0, plain.0);
+    }
 }

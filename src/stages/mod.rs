@@ -1,30 +1,51 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod asking;
+mod batches;
+mod best;
 mod card;
 pub mod checkpoint;
 mod command;
 pub mod context;
 mod conversation;
 mod dataset;
+mod decontaminate;
+mod dedupe;
 mod documents;
+pub mod dpo;
 pub mod estimate;
 mod eval;
+mod eval_pairs;
+mod eval_reward;
+mod filler;
 mod filter;
+mod fit;
 mod grpo;
 mod init;
+mod judge;
+mod labels;
 mod likelihood;
 mod load;
+mod load_reward_model;
 mod load_tokenizer;
 mod merge;
 mod mix;
+mod pairs;
 mod part;
+mod preference;
 mod pretrain;
 mod problems;
 mod reject;
+pub mod review;
+pub mod reward_model;
+mod rewrite;
 mod rollout;
 mod sample;
+pub mod scorer;
 mod sft;
+pub mod slopes;
 mod split;
+mod survey;
 mod take;
 mod tokenizer;
 mod trainer;
@@ -59,14 +80,24 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    best::STAGE,
     command::STAGE,
     dataset::STAGE,
+    decontaminate::STAGE,
+    dedupe::STAGE,
     documents::STAGE,
+    dpo::STAGE,
     eval::STAGE,
+    eval_pairs::STAGE,
+    eval_reward::STAGE,
+    filler::STAGE,
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,
+    labels::STAGE,
+    judge::STAGE,
     load::STAGE,
+    load_reward_model::STAGE,
     load_tokenizer::STAGE,
     merge::ARCEE_FUSION,
     merge::BREADCRUMBS,
@@ -91,9 +122,13 @@ pub const REGISTRY: &[Stage] = &[
     merge::TASK_ARITHMETIC,
     merge::TIES,
     mix::STAGE,
+    pairs::STAGE,
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
+    review::STAGE,
+    rewrite::STAGE,
+    reward_model::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,

@@ -54,9 +54,23 @@ impl<'a> Training<'a> {
         with_reference: bool,
         total: u64,
     ) -> Result<Self, StageError> {
-        let mut trainer = Trainer::new(Transformer::load(model)?, settings)?;
-        let mut reference =
-            if with_reference { Some(Reference { model: Transformer::load(model)?, moved: false }) } else { None };
+        let reference = if with_reference { Some(Transformer::load(model)?) } else { None };
+        Self::start(context, Transformer::load(model)?, reference, settings, total)
+    }
+
+    /// As [`Training::begin`], of a model that is there already.
+    ///
+    /// # Errors
+    /// Where the step's files cannot be written.
+    pub fn start(
+        context: &'a Context,
+        model: Transformer,
+        reference: Option<Transformer>,
+        settings: Settings,
+        total: u64,
+    ) -> Result<Self, StageError> {
+        let mut trainer = Trainer::new(model, settings)?;
+        let mut reference = reference.map(|model| Reference { model, moved: false });
         let course = Course::begin(context, total, |folder| {
             if let Some(moments) = load_state(&folder.join(POLICY), &mut trainer.model)? {
                 trainer.resume(moments)?;
@@ -102,6 +116,9 @@ impl<'a> Training<'a> {
         }
         self.trainer.model.save(&self.context.out)?;
         self.course.finish(&self.context.out.join(METRICS))?;
+        if self.trainer.model.is_scoring() {
+            return card::finish_scoring(self.context, model, &self.trainer.model);
+        }
         card::finish(self.context, model)
     }
 }

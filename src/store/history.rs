@@ -71,6 +71,19 @@ impl Pasts {
     }
 }
 
+/// The history of a machine on which nothing was ever run.
+pub struct Unrecorded;
+
+impl History for Unrecorded {
+    fn done(&self, _: &Digest) -> Option<Arc<Record>> {
+        None
+    }
+
+    fn of_stage(&self, _: &str) -> Rc<Past> {
+        Rc::default()
+    }
+}
+
 /// The history as the files tell it. They are read all at once, when the first question needs it.
 pub struct Records<'a> {
     store: &'a Store,

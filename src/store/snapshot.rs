@@ -174,6 +174,7 @@ mod tests {
             run: "1".into(),
             metrics: BTreeMap::new(),
             cost: None,
+            review: None,
         };
         let records: Vec<Record> = (0..records).map(record).collect();
         records.iter().for_each(|it| store.write_record(it, &folder.path().join("scratch/record")).unwrap());

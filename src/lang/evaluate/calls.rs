@@ -4,8 +4,10 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Evaluator,
+    coerce::each,
     command::COMMAND,
     constants,
+    items::named,
     scope::{FrameId, Scope},
 };
 use crate::{
@@ -17,12 +19,14 @@ use crate::{
         suggest::did_you_mean,
     },
     lang::{
+        StepId,
+        labels::Taint,
         names::FUNCTIONS,
         signature::{Parameter, Signature},
         types::Type,
         values::Value,
     },
-    syntax::ast::{Argument, Expr, ExprKind},
+    syntax::ast::{Argument, Expr, ExprKind, Name},
 };
 
 /// The value of an argument, and where it was written.
@@ -110,7 +114,7 @@ impl<'a> Evaluator<'a> {
         match (&stage.returns, stage.body) {
             (_, Some(body)) => self.expand(stage, body, values.into_iter().map(Some).collect(), span, scope),
             (Type::Reward, None) => {
-                let arguments = values.iter().map(|(value, _)| argument_of_term(value)).collect();
+                let arguments = values.iter().map(|(value, _)| self.argument_of_term(value)).collect();
                 let terms = vec![Term { weight: 1.0, name: stage.path.clone(), arguments }];
                 Value::Reward(Reward { terms })
             }
@@ -150,26 +154,53 @@ impl<'a> Evaluator<'a> {
             (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
             (None, None) => (Value::None, call),
         };
-        if parameter.trains {
-            let taint = value.artifacts().into_iter().find_map(|(_, artifact)| artifact.taint.clone());
-            if let Some(taint) = taint {
-                self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
-            }
+        // Within a stage of its own language a label is what it is on an input.
+        if parameter.examines && stage.body.is_some() {
+            let label = Name { text: "eval".to_owned(), span: parameter.span };
+            let name = Name { text: parameter.name.to_owned(), span: parameter.span };
+            return (named(value, &name, Some(&label)), span);
+        }
+        if parameter.trains
+            && let Some(taint) = self.taint(&value)
+        {
+            self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
         }
         (value, span)
+    }
+
+    /// An artifact in a term of a reward stands there as its step, until the step that uses the reward takes it in.
+    fn argument_of_term(&mut self, value: &Value) -> Json {
+        match value {
+            Value::Artifact(artifact) => {
+                if let (Some(step), Some(taint)) = (artifact.step, &artifact.taint) {
+                    self.tainted.insert(step, taint.clone());
+                }
+                json!({ STEP: artifact.step.map(|it| it.0) })
+            }
+            other => other.to_json(),
+        }
+    }
+
+    /// By which way evaluation data flows into a value: as an artifact in it, or as what a reward asks.
+    pub(super) fn taint(&self, value: &Value) -> Option<Taint> {
+        match value {
+            Value::Reward(reward) => {
+                let arguments = reward.terms.iter().flat_map(|term| &term.arguments);
+                let mut steps = arguments.filter_map(|it| it.get(STEP)?.as_u64());
+                steps.find_map(|step| self.tainted.get(&StepId(step as usize)).cloned())
+            }
+            Value::Schedule(schedule) => {
+                let mut found = None;
+                each(schedule, &mut |value| found = found.take().or_else(|| self.taint(value)));
+                found
+            }
+            other => other.artifacts().into_iter().find_map(|(_, artifact)| artifact.taint.clone()),
+        }
     }
 
     /// Evaluates arguments that go nowhere, for the mistakes in them.
     pub(super) fn look_at(&mut self, arguments: &'a [Argument], scope: &Scope) {
         self.dry(|me| arguments.iter().for_each(|it| drop(me.eval(&it.value, scope))));
-    }
-}
-
-/// An artifact in a term of a reward stands there as its step, until the step that uses the reward takes it in.
-fn argument_of_term(value: &Value) -> Json {
-    match value {
-        Value::Artifact(artifact) => json!({ STEP: artifact.step.map(|it| it.0) }),
-        other => other.to_json(),
     }
 }
 

@@ -121,9 +121,10 @@ impl<'a> Evaluator<'a> {
             ),
             (Type::Float, Value::Int(value)) => Value::Float(value as f64),
             (Type::Amount(units), Value::Amount(amount)) if units.contains(&amount.unit) => self.counted(amount, span),
-            (ty @ (Type::Model | Type::Tokenizer | Type::Dataset(_)), Value::Text(path) | Value::Path(path)) => {
-                self.load(ty, path, span, scope)
-            }
+            (
+                ty @ (Type::Model | Type::RewardModel | Type::Tokenizer | Type::Dataset(_)),
+                Value::Text(path) | Value::Path(path),
+            ) => self.load(ty, path, span, scope),
             (ty, Value::Artifact(artifact)) if ty.accepts(&artifact.ty) => Value::Artifact(artifact),
             (Type::Path, Value::Text(path)) => Value::Path(self.overrides.resolve(path, span)),
             (Type::Text, Value::Path(path)) => Value::Text(path),
@@ -150,15 +151,17 @@ impl<'a> Evaluator<'a> {
         }
         match schedule {
             Schedule::Constant(value) => Schedule::Constant(self.coerce(value, ty, span, scope)),
-            Schedule::Cosine { from, to, warmup } => Schedule::Cosine {
+            Schedule::Cosine { from, to, warmup, decay } => Schedule::Cosine {
                 from: self.coerce(from, ty, span, scope),
                 to: self.coerce(to, ty, span, scope),
                 warmup,
+                decay,
             },
-            Schedule::Linear { from, to, warmup } => Schedule::Linear {
+            Schedule::Linear { from, to, warmup, decay } => Schedule::Linear {
                 from: self.coerce(from, ty, span, scope),
                 to: self.coerce(to, ty, span, scope),
                 warmup,
+                decay,
             },
             Schedule::Then { first, next, after } => Schedule::Then {
                 first: Box::new(self.coerce_schedule(*first, ty, span, scope)),

@@ -12,7 +12,7 @@ use crate::{
         units::{Amount, Unit},
     },
     lang::{
-        figures::{Figure, REPORT_FIELDS},
+        figures::{Figure, is_report_field, report_fields},
         types::Type,
         values::{Element, Value},
     },
@@ -140,9 +140,12 @@ impl<'a> Evaluator<'a> {
         let value = self.eval(of, scope);
         match value {
             Value::Artifact(artifact) if artifact.ty == Type::Report => {
-                if !artifact.foreign && !REPORT_FIELDS.contains(&name.text.as_str()) {
-                    let hint = did_you_mean(&name.text, REPORT_FIELDS)
-                        .unwrap_or_else(|| format!("it has {}", REPORT_FIELDS.join(", ")));
+                let call = artifact.step.and_then(|step| self.program.calls.get(step.0));
+                let stage = call.map(|it| it.stage.as_str());
+                if !artifact.foreign && !is_report_field(stage, &name.text) {
+                    let fields = report_fields(stage);
+                    let hint = did_you_mean(&name.text, fields.iter().copied())
+                        .unwrap_or_else(|| format!("it has {}", fields.join(", ")));
                     let complaint = Diagnostic::error(name.span, format!("a report has no `{}`", name.text));
                     return self.mistake(complaint.hint(hint));
                 }

@@ -170,7 +170,7 @@ impl<'a> Evaluator<'a> {
 
     fn input(&mut self, input: &'a Input, scope: &Scope) -> Value {
         let ty = self.declared(&input.ty);
-        self.diagnostics.extend(label(input.label.as_ref(), "eval"));
+        self.diagnostics.extend(label(input.label.as_ref(), &["eval"]));
         let set = self.overridden(&scope.address, &ty, None);
         let Some(expr) = set.or(input.default.as_ref()) else {
             let name = &input.name;
@@ -204,7 +204,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn binding(&mut self, binding: &'a Binding, scope: &Scope) -> Value {
-        self.diagnostics.extend(label(binding.label.as_ref(), "eval"));
+        self.diagnostics.extend(label(binding.label.as_ref(), &["eval"]));
         let value = self.eval(&binding.value, scope);
         if !self.dry && !scope.address.contains('.') {
             let keyed = matches!(value, Value::List(_) | Value::Collection(_));

@@ -17,7 +17,7 @@ mod schedules;
 mod scope;
 mod steps;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     base::{
@@ -26,6 +26,8 @@ use crate::{
         suggest::did_you_mean,
     },
     lang::{
+        StepId,
+        labels::Taint,
         names::Stages,
         overrides::Parsed,
         program::{Call, Program},
@@ -57,6 +59,7 @@ pub(super) fn program(
         dry: false,
         untaken: false,
         constants: Constants::default(),
+        tainted: BTreeMap::new(),
         targets: BTreeSet::new(),
         program: Program { docs: recipe.docs.clone(), ..Program::default() },
     };
@@ -86,6 +89,8 @@ struct Evaluator<'a> {
     untaken: bool,
     /// What many steps are called with.
     constants: Constants,
+    /// The steps that rewards ask and that evaluation data flows into, with the way it took.
+    tainted: BTreeMap<StepId, Taint>,
     /// Everything that `--set` may name; where it names nothing, nobody asks.
     targets: BTreeSet<String>,
     program: Program,

@@ -35,8 +35,12 @@ impl<'a> Evaluator<'a> {
     /// Adds a step, and gives what it makes.
     pub(super) fn step(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
         let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts()).map(|(_, artifact)| artifact);
-        let taint = artifacts().find_map(|it| it.taint.clone());
-        let kinds = artifacts().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
+        // What a stage holds its rows against leaves no trace in them but what is left out.
+        let sources =
+            || stage.parameters.iter().zip(&values).filter(|(it, _)| !it.examines).map(|(_, (value, _))| value);
+        let taint = sources().find_map(|value| self.taint(value));
+        let kinds = sources().flat_map(|value| value.artifacts());
+        let kinds = kinds.filter_map(|(_, it)| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
         let fits = self.check_shapes(stage, &values);
@@ -284,6 +288,7 @@ impl<'a> Evaluator<'a> {
                 }
             },
             Type::Tokenizer => ("load_tokenizer", None),
+            Type::RewardModel => ("load_reward_model", None),
             _ => ("load", None),
         };
         let Some(stage) = self.stage(name, scope) else { return stand_in(ty) };

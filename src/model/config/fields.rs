@@ -18,7 +18,7 @@ pub struct Fields<'a> {
 }
 
 /// Fields that change nothing that is computed here: about files, classes, the library's own outputs, and training elsewhere.
-const HARMLESS: [&str; 43] = [
+const HARMLESS: [&str; 44] = [
     "architectures",
     "auto_map",
     "aux_loss_alpha",
@@ -43,6 +43,7 @@ const HARMLESS: [&str; 43] = [
     "model_max_length",
     "model_type",
     "name_or_path",
+    "num_labels",
     "output_attentions",
     "output_hidden_states",
     "problem_type",

@@ -165,6 +165,16 @@ impl Config {
         field!(self, special_tokens)
     }
 
+    /// The special tokens, to be changed.
+    pub fn special_tokens_mut(&mut self) -> &mut SpecialTokens {
+        match self {
+            Self::DeepseekV3(config) => &mut config.special_tokens,
+            Self::Llama(config) => &mut config.special_tokens,
+            Self::Qwen2(config) => &mut config.special_tokens,
+            Self::Qwen3Moe(config) => &mut config.special_tokens,
+        }
+    }
+
     /// The inner width of a dense layer's feed-forward network.
     #[must_use]
     pub fn intermediate_size(&self) -> usize {

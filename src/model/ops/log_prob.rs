@@ -17,14 +17,23 @@ const BLOCK: usize = 256;
 
 /// The log-probability of each row's target under `softmax(hidden · headᵀ)`, and each row's entropy.
 pub fn log_prob(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Tensor, Vec<f32>)> {
+    let (log_probs, entropy, _) = log_prob_and_hits(hidden, head, targets)?;
+    Ok((log_probs, entropy))
+}
+
+/// As [`log_prob`], and whether no other token was likelier than each row's target.
+pub fn log_prob_and_hits(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Tensor, Vec<f32>, Vec<bool>)> {
     if !is_native(hidden) {
-        return reference(hidden, head, targets);
+        let best: Vec<u32> = hidden.matmul(&head.t()?)?.argmax(D::Minus1)?.to_vec1()?;
+        let hits = best.iter().zip(targets).map(|(best, target)| best == target).collect();
+        let (log_probs, entropy) = reference(hidden, head, targets)?;
+        return Ok((log_probs, entropy, hits));
     }
     let saved = std::sync::Arc::new(OnceLock::new());
     let op = LogProb { targets: targets.to_vec(), saved: std::sync::Arc::clone(&saved) };
     let log_probs = hidden.contiguous()?.apply_op2(head, op)?;
-    let entropy = saved.get().map(|saved| saved.entropy.clone()).unwrap_or_default();
-    Ok((log_probs, entropy))
+    let (entropy, hits) = saved.get().map(|saved| (saved.entropy.clone(), saved.hits.clone())).unwrap_or_default();
+    Ok((log_probs, entropy, hits))
 }
 
 /// The composition in plain Candle.
@@ -46,6 +55,7 @@ struct Saved {
     /// The logarithm of each row's sum of exponentials.
     log_sums: Vec<f32>,
     entropy: Vec<f32>,
+    hits: Vec<bool>,
 }
 
 impl CustomOp2 for LogProb {
@@ -66,7 +76,11 @@ impl CustomOp2 for LogProb {
             candle_core::bail!("log-prob: expected {} rows of {expected}, found {rows} of {width}", self.targets.len());
         }
         let (hidden, head) = (slice(x, x_layout)?, slice(w, w_layout)?);
-        let mut saved = Saved { log_sums: Vec::with_capacity(rows), entropy: Vec::with_capacity(rows) };
+        let mut saved = Saved {
+            log_sums: Vec::with_capacity(rows),
+            entropy: Vec::with_capacity(rows),
+            hits: Vec::with_capacity(rows),
+        };
         let mut log_probs = Vec::with_capacity(rows);
         let mut logits = vec![0.0; BLOCK.min(rows) * vocab];
         let mut powers = vec![0.0; vocab];
@@ -79,6 +93,7 @@ impl CustomOp2 for LogProb {
                 let log_sum = largest + sum.ln();
                 log_probs.push(row[*target as usize] - log_sum);
                 saved.log_sums.push(log_sum);
+                saved.hits.push(row[*target as usize] >= largest);
                 saved.entropy.push(log_sum - dot(&powers, row) / sum);
             }
         }

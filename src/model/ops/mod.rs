@@ -25,10 +25,10 @@ pub(in crate::model) use add_bias::add_to_rows;
 pub use attention::{Angles, AttentionLayout, Piece, attention};
 pub use experts::experts;
 pub use linear::{linear, linear_add};
-pub use log_prob::log_prob;
+pub use log_prob::{log_prob, log_prob_and_hits};
 pub use mlp::mlp;
 pub use rms_norm::rms_norm;
-pub use route::{Choice, route};
+pub use route::{Choice, route, route_balanced};
 pub use select_rows::select_rows;
 pub(in crate::model) use storage::read;
 

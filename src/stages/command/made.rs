@@ -13,7 +13,7 @@ use crate::{
     data::{
         DataError,
         dataset::Dataset,
-        rows::{Chat, Kind, Pair, Problem, Row, Sample, Text},
+        rows::{Chat, Kind, Label, Pair, Problem, Row, Sample, Text},
         tokenizer::Tokenizer,
     },
     model::{Config, Transformer},
@@ -126,6 +126,7 @@ fn dataset(folder: &Path, kind: Kind) -> Result<(), StageError> {
         Kind::Chat => rows::<Chat>(&dataset),
         Kind::Sample => rows::<Sample>(&dataset),
         Kind::Pair => rows::<Pair>(&dataset),
+        Kind::Label => rows::<Label>(&dataset),
     }?;
     let expected = dataset.summary.rows;
     match rows {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::base::{
+    schedule::Schedule,
     units::{Amount, Unit},
     work::{Estimate, Known, Made, Rows, Shape, Work},
 };
@@ -26,18 +27,24 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "problems" => data::problems(known),
         "dataset" => data::dataset(known),
         "documents" => data::documents(known),
+        "decontaminate" | "dedupe" => data::weed(known),
+        "filler" => data::filler(known),
         "filter" => data::filter(known),
         "mix" => data::mix(known),
+        "review" => data::review(known),
         "split" => data::split(known),
         "take" => data::take(known),
         "tokenizer" => data::tokenizer(known),
         "load_tokenizer" => data::load_tokenizer(known),
         "init" => shape::init(known),
-        "load" => shape::load(known),
+        "load" | "load_reward_model" => shape::load(known),
         "pretrain" => training::pretrain(known),
         "grpo" => training::grpo(known),
         "sample" | "reject" => sampling::draw(known),
         "eval" => sampling::eval(known),
+        "rewrite" => sampling::rewrite(known),
+        "judge" => sampling::judge(known),
+        "best" => shape::best(known),
         _ if stage.starts_with("merge.") => shape::merge(known),
         // A stage that is not listed is told by what it takes: a budget is for training.
         _ if known.arguments.contains_key("budget") => training::sft(known),
@@ -71,6 +78,16 @@ fn amount(known: Known, name: &str) -> Option<Amount> {
 /// An amount of one unit, such as `rows`.
 fn counted(known: Known, name: &str, unit: Unit) -> Option<f64> {
     amount(known, name).filter(|it| it.unit == unit).map(|it| it.value)
+}
+
+/// The mean of a schedule of amounts over so many steps.
+fn mean(value: &Value, steps: f64) -> Option<f64> {
+    let schedule: Schedule<Amount> = serde_json::from_value(value.clone()).ok()?;
+    // A few hundred points tell as much as all.
+    let points = steps.clamp(1.0, 400.0) as u64;
+    let at = |point: u64| schedule.constant_at((point as f64 * steps / points as f64) as u64).map(|it| it.value);
+    let values = (0..points).map(at).collect::<Option<Vec<f64>>>()?;
+    Some(values.iter().sum::<f64>() / points as f64)
 }
 
 /// The largest amount that a schedule takes anywhere.

@@ -1,7 +1,7 @@
 //! The stages that train: tokens times weights, three times over.
 
 use super::{
-    MARGIN, ROOM, amount, any_rows, largest, model, number,
+    MARGIN, ROOM, amount, any_rows, largest, mean, model, number,
     sampling::{self, Draws},
     shape::{BYTE, WEIGHT},
 };
@@ -56,6 +56,12 @@ impl Training {
     }
 }
 
+/// Passes over each token: the counts of a whole batch are taken before its gradients.
+fn passes(known: Known, shape: Shape) -> f64 {
+    let balanced = number(known, "balance").is_some_and(|it| it > 0.0);
+    1.0 + if balanced { shape.recounts / 3.0 } else { 0.0 }
+}
+
 fn made(shape: Shape, answer: f64, worked: f64) -> Made {
     Made::Model(Shape { answer, worked, ..shape })
 }
@@ -72,7 +78,7 @@ pub(super) fn pretrain(known: Known) -> Option<Estimate> {
         _ => budget.value * batch,
     };
     let length = text.length().min(shape.positions);
-    let training = Training { tokens, length, steps: (tokens / batch).ceil(), passes: 1.0 };
+    let training = Training { tokens, length, steps: (tokens / batch).ceil(), passes: passes(known, shape) };
     let mut work = training.work(shape);
     work.plain += TOKENIZE * text.rows * text.bytes;
     let (memory, per_thread) = training.memory(shape);
@@ -91,7 +97,8 @@ pub(super) fn sft(known: Known) -> Option<Estimate> {
     let budget = amount(known, "budget")?;
     let steps = if budget.unit == Unit::Epochs { (budget.value * per_epoch).round() } else { budget.value }.max(1.0);
     let seen = steps * batch.min(data.rows);
-    let training = Training { tokens: seen * data.length(), length: data.length(), steps, passes: 1.0 };
+    let length = data.length().min(amount(known, "max_length").map_or(f64::INFINITY, |it| it.value));
+    let training = Training { tokens: seen * length, length, steps, passes: passes(known, shape) };
     let mut work = training.work(shape);
     work.plain += TOKENIZE * data.rows * data.bytes;
     let (memory, per_thread) = training.memory(shape);
@@ -112,7 +119,9 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     // The mean over the way of an exponential approach.
     let share = 1.0 - far / (steps / HALFWAY * std::f64::consts::LN_2).max(1e-9);
     let answer = first + (last - first) * share.clamp(0.0, 1.0);
-    let draws = Draws { questions: steps * number(known, "prompts")?, answers: steps * answers, answer, longest };
+    let serial = steps * known.arguments.get("max_length").and_then(|it| mean(it, steps)).unwrap_or(longest);
+    let questions = steps * number(known, "prompts")?;
+    let draws = Draws { questions, answers: steps * answers, answer, longest, serial };
     let drawn = sampling::work(shape, &data, draws, steps);
     let kept = f64::from(u8::from(number(known, "kl").is_some_and(|kl| kl > 0.0)));
     let minibatches = number(known, "minibatches").unwrap_or(1.0).max(1.0);
@@ -130,6 +139,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
         width: trained.width.min(drawn.width),
         hidden: shape.hidden,
         slowness: shape.slowness,
+        serial: drawn.serial,
     };
     let long = Training {
         length: data.question + longest,

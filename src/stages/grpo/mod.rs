@@ -21,11 +21,11 @@ use crate::{
         tokenizer::Tokenizer,
     },
     model::Transformer,
-    reward::score::Scorer,
     stages::{
         Context, Stage, StageError,
         context::{Metrics, figures},
         rollout::{Answer, Draw, Numbered, Respondent},
+        scorer::{Lenders, score_groups},
         trainer::{Settings, Trainer},
         training::{Reference, Training, is_open_ended},
     },
@@ -82,6 +82,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         bias_speed: arguments.bias_speed,
     };
     let total = arguments.budget.count();
+    let lenders = Lenders::open(context, "reward", &arguments.reward.values())?;
     let mut training = Training::begin(context, folder, settings, arguments.kl > 0.0, total)?;
     for step in training.steps() {
         if let (Some(reference), Some(every)) = (&mut training.reference, &arguments.reference)
@@ -90,7 +91,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         {
             *reference = Reference { model: training.trainer.model.copy()?, moved: true };
         }
-        let rollout = roll_out(context, &arguments, &training.trainer.model, &tokenizer, &problems, step)?;
+        let rollout = roll_out(context, &arguments, &lenders, &training.trainer.model, &tokenizer, &problems, step)?;
         let reference = training.reference.as_ref().map(|it| &it.model);
         let metrics = learn(context, &arguments, &mut training.trainer, reference, rollout, step)?;
         training.end_step(metrics)?;
@@ -113,6 +114,7 @@ struct Rollout {
 fn roll_out(
     context: &Context,
     arguments: &Arguments,
+    lenders: &Lenders,
     model: &Transformer,
     tokenizer: &Tokenizer,
     problems: &[Problem],
@@ -131,16 +133,16 @@ fn roll_out(
     let answers = Respondent::new(model, tokenizer)?.answer(&context.pool, &chosen, draw)?;
     let reward = arguments.reward.constant_at(step);
     let reward = reward.ok_or_else(|| StageError::Arguments("expected a reward at every step".to_owned()))?;
-    let scorer = Scorer::new(reward)?;
-    let mut scores = Vec::with_capacity(answers.len());
+    let scorer = lenders.scorer(reward)?;
+    let mut groups = Vec::with_capacity(chosen.len());
     let mut correct = 0.0;
     for ((_, problem), answers) in chosen.iter().zip(answers.chunks(arguments.group)) {
         let prompt = tokenizer.prompt(&problem.question)?;
-        let samples: Vec<Sample> = answers.iter().map(|answer| answer.sample(problem, prompt.clone())).collect();
-        scores.extend(scorer.score_group(&samples.iter().collect::<Vec<_>>())?);
+        groups.push(answers.iter().map(|answer| answer.sample(problem, prompt.clone())).collect::<Vec<Sample>>());
         let right = |answer: &&Answer| crate::reward::answer::is_correct(&answer.text, &problem.answer);
         correct += answers.iter().filter(right).count() as f64;
     }
+    let scores = score_groups(&scorer, &context.pool, &groups)?.concat();
     let rewards: Vec<f64> = scores.iter().map(|it| it.total).collect();
     let count = answers.len().max(1) as f64;
     let lengths: Vec<f64> = answers.iter().map(|it| it.completion.ids.len() as f64).collect();
