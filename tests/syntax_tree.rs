@@ -123,7 +123,8 @@ fn expr(shown: &Expr) -> String {
                 clauses.iter().map(|(name, it)| format!("{} in {}", name.text, expr(it))).collect();
             format!("(for {} {})", clauses.join(", "), expr(body))
         }
-        ExprKind::Repeat { clause: (name, source), from, start, body } => {
+        ExprKind::Repeat { clause, from, start, body } => {
+            let (name, source) = &**clause;
             format!("(repeat {} {} {} {} {})", name.text, expr(source), from.text, expr(start), expr(body))
         }
         ExprKind::Missing => "?".to_owned(),

@@ -177,7 +177,8 @@ impl Walk<'_> {
                 let names: Vec<&Name> = clauses.iter().map(|(name, _)| name).collect();
                 self.within(&names, body);
             }
-            ExprKind::Repeat { clause: (name, source), from, start, body } => {
+            ExprKind::Repeat { clause, from, start, body } => {
+                let (name, source) = &**clause;
                 self.expr(source);
                 // Without `= ..` the name stands for what it is outside as well.
                 if start.span == from.span {

@@ -195,7 +195,7 @@ pub enum ExprKind {
     /// `command("..", base) -> Model`: a call that says what it makes.
     Typed {
         call: Box<Expr>,
-        ty: Type,
+        ty: Box<Type>,
     },
     /// `scores.pass1`
     Field {
@@ -240,8 +240,8 @@ pub enum ExprKind {
     },
     /// `repeat i in 1..3 from m { sft(m, data, seed = i) }`: `m` is what the round before has made.
     Repeat {
-        clause: (Name, Box<Expr>),
-        from: Name,
+        clause: Box<(Name, Expr)>,
+        from: Box<Name>,
         start: Box<Expr>,
         body: Box<Expr>,
     },

@@ -131,7 +131,8 @@ fn expr(it: &mut Expr) {
             }
             expr(body);
         }
-        ExprKind::Repeat { clause: (it, source), from, start, body } => {
+        ExprKind::Repeat { clause, from, start, body } => {
+            let (it, source) = &mut **clause;
             name(it);
             name(from);
             [source, start, body].into_iter().for_each(|it| expr(it));

@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     pub fn bytes(&self, tokens: Range<usize>) -> Range<usize> {
         let speaking = || self.speaking(tokens.clone()).filter_map(|at| self.tokens.get(at));
         match (speaking().next(), speaking().next_back()) {
-            (Some(first), Some(last)) => first.start..last.end,
+            (Some(first), Some(last)) => first.start()..last.end(),
             _ => 0..0,
         }
     }
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     fn column(&self, at: usize) -> usize {
-        let start = self.tokens.get(at).map_or(0, |it| it.start);
+        let start = self.tokens.get(at).map_or(0, Token::start);
         start - self.text.get(..start).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1)
     }
 

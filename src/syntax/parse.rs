@@ -202,7 +202,7 @@ impl Parser<'_> {
                 let rest = self.reader.speaking(closing + 1..chunk.tokens.end).next();
                 if let Some(token) = rest.and_then(|at| self.reader.tokens.get(at)) {
                     let message = format!("expected a new line, found `{}`", token.text);
-                    let span = Span::new(self.source, token.start, token.end);
+                    let span = Span::new(self.source, token.start(), token.end());
                     self.diagnostics.push(Diagnostic::error(span, message).hint("items stand on lines of their own"));
                 }
             }
@@ -230,7 +230,7 @@ impl Parser<'_> {
         }
         let span = Span::new(self.source, bytes.start, bytes.end);
         let value = Expr { kind: ExprKind::Missing, span };
-        let name = Name { text: name.text.to_owned(), span: Span::new(self.source, name.start, name.end) };
+        let name = Name { text: name.text.to_owned(), span: Span::new(self.source, name.start(), name.end()) };
         Some(Item::Binding(Binding {
             docs: docs::above(self.reader.text, bytes.start),
             name,
@@ -241,6 +241,6 @@ impl Parser<'_> {
     }
 
     fn token_span(&self, at: usize) -> Span {
-        self.reader.tokens.get(at).map_or_else(Span::default, |it| Span::new(self.source, it.start, it.end))
+        self.reader.tokens.get(at).map_or_else(Span::default, |it| Span::new(self.source, it.start(), it.end()))
     }
 }

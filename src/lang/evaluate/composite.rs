@@ -151,7 +151,9 @@ impl<'a> Evaluator<'a> {
     fn give(&mut self, id: FrameId, stage: &'a Signature<'a>, values: Vec<Option<Placed>>) {
         for (parameter, value) in stage.parameters.iter().zip(values) {
             let Some((value, span)) = value else { continue };
-            let entry = Entry { definition: Definition::Given, span, state: State::Done(value) };
+            // It is known, so that nothing waits for it.
+            let number = usize::MAX;
+            let entry = Entry { definition: Definition::Given, number, span, state: State::Done(value) };
             let Some(frame) = self.frames.get_mut(id.0) else { return };
             if let Some(taken) = frame.entries.insert(parameter.name, entry).filter(|_| !stage.is_recipe) {
                 let name = Name { text: parameter.name.to_owned(), span: taken.span };

@@ -59,8 +59,8 @@ pub(super) fn program(
         expansions: 0,
         dry: false,
         untaken: false,
-        tainted: BTreeMap::new(),
         constants: Constants::default(),
+        tainted: BTreeMap::new(),
         targets: BTreeSet::new(),
         program: Program { docs: recipe.docs.clone(), ..Program::default() },
     };
@@ -94,10 +94,10 @@ struct Evaluator<'a> {
     dry: bool,
     /// Whether what is evaluated stands in a branch not taken.
     untaken: bool,
-    /// The steps that rewards ask and that evaluation data flows into, with the way it took.
-    tainted: BTreeMap<StepId, Taint>,
     /// What many steps are called with.
     constants: Constants,
+    /// The steps that rewards ask and that evaluation data flows into, with the way it took.
+    tainted: BTreeMap<StepId, Taint>,
     /// Everything that `--set` may name; where it names nothing, nobody asks.
     targets: BTreeSet<String>,
     program: Program,

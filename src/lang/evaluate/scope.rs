@@ -36,6 +36,8 @@ impl FrameId {
 /// A name and what is known of its value.
 pub(super) struct Entry<'a> {
     pub definition: Definition<'a>,
+    /// Its number among those of the frame.
+    pub number: usize,
     pub span: Span,
     pub state: State,
 }
