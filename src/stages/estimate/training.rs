@@ -201,19 +201,16 @@ mod tests {
         let shape = Shape { parameters: 1e6, active: 1e6, hidden: 96.0, positions: 512.0, ..Shape::default() };
         let shape = Shape { answer: 40.0, worked: 40.0, ..shape };
         let data = Rows { rows: 1e3, exact: true, question: 20.0, bytes: 60.0, ..Rows::default() };
-        let inputs = BTreeMap::from([
-            ("model".to_owned(), vec![Made::Model(shape)]),
-            ("data".to_owned(), vec![Made::Rows(data)]),
-        ]);
+        let inputs = [("model", vec![Made::Model(shape)]), ("data", vec![Made::Rows(data)])].into_iter().collect();
         let files = BTreeMap::new();
         let work = |option: Option<(&str, serde_json::Value)>| {
-            let mut arguments = BTreeMap::from([
-                ("budget".to_owned(), json!({"value": 10.0, "unit": "steps"})),
-                ("prompts".to_owned(), json!(4)),
-                ("group".to_owned(), json!(8)),
-                ("max_length".to_owned(), json!({"constant": {"value": 64.0, "unit": "tokens"}})),
-            ]);
-            arguments.extend(option.map(|(name, value)| (name.to_owned(), value)));
+            let given = [
+                ("budget", json!({"value": 10.0, "unit": "steps"})),
+                ("prompts", json!(4)),
+                ("group", json!(8)),
+                ("max_length", json!({"constant": {"value": 64.0, "unit": "tokens"}})),
+            ];
+            let arguments = given.into_iter().chain(option).map(|(name, value)| (name, value.into())).collect();
             grpo(Known { arguments: &arguments, inputs: &inputs, files: &files }).unwrap().work
         };
         let plain = work(None);
