@@ -14,7 +14,9 @@ fn the_four_ways_run_end_to_end_and_what_a_person_refuses_is_not_learnt() {
     let run = format!("run {RECIPE} --set scale=quick --json");
     let first = test.done(&run);
     let made: BTreeSet<String> = first.made().into_iter().collect();
-    for step in ["first.answers", "second.answers", "third.drafts", "third.readable", "cold.rows", "cold.refined", "dev1"] {
+    for step in
+        ["first.answers", "second.answers", "third.drafts", "third.readable", "cold.rows", "cold.refined", "dev1"]
+    {
         assert!(made.contains(step), "{step}: {made:?}");
     }
     assert_eq!(test.done(&run).made(), Vec::<String>::new());

@@ -42,7 +42,8 @@ fn draft(at: u32) -> Value {
     // Every third one is wrong, and one has no answer at all.
     let answer = 5 + 2 * (at % 2);
     let given = if at % 3 == 2 { 12 - answer } else { answer };
-    let completion = if at == 9 { "<think>no end".to_owned() } else { format!("<think>x</think><answer>{given}</answer>") };
+    let completion =
+        if at == 9 { "<think>no end".to_owned() } else { format!("<think>x</think><answer>{given}</answer>") };
     json!({
         "question": format!("No {at}?"), "answer": answer.to_string(), "prompt": format!("No {at}?"),
         "completion": completion, "tokens": 9, "finish": "stop",
@@ -83,7 +84,8 @@ fn given(sample: &Sample) -> Option<&str> {
 fn a_rewriting_keeps_the_answer_and_every_row_is_kept_or_counted() {
     let test = kitchen();
     let run = test.done("run a.rgm --json --store s").json();
-    let drafts: Vec<String> = (0..18).map(|at| serde_json::to_string(&sample(&draft(at).to_string())).unwrap()).collect();
+    let drafts: Vec<String> =
+        (0..18).map(|at| serde_json::to_string(&sample(&draft(at).to_string())).unwrap()).collect();
     let of = |row: &Sample| drafts.iter().find(|it| Some(Digest::of(it.as_bytes())) == row.lineage.draft);
     let base = object(&run, &test, "base").file_name().unwrap().to_str().unwrap().to_owned();
 
@@ -173,7 +175,10 @@ fn batches_and_kills_change_no_byte_of_what_is_rewritten_and_judged() {
 fn what_a_judge_or_a_rewriter_cannot_do_is_said() {
     let test = kitchen();
     let failing = |step: &str| {
-        test.write("b.rgm", &format!("{BASE}drafts = dataset(\"drafts.jsonl\", kind = \"sample\")\nx = {step}\noutput x\n"));
+        test.write(
+            "b.rgm",
+            &format!("{BASE}drafts = dataset(\"drafts.jsonl\", kind = \"sample\")\nx = {step}\noutput x\n"),
+        );
         let said = test.run("run b.rgm --store s");
         assert_eq!(said.status, 3, "{said}");
         said.stderr.lines().find(|it| it.contains("FAILED")).unwrap().trim().to_owned()
