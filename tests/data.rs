@@ -17,7 +17,7 @@ use regimen::{
         template::Opening,
         tokenizer::Tokenizer,
     },
-    stages::{self, Context, checkpoint::Nowhere},
+    stages::{self, Context, checkpoint::Nowhere, review::Nobody},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -66,6 +66,7 @@ impl Step {
             cancelled: Arc::default(),
             batch: 64,
             checkpoints: Box::new(Nowhere(self.folder.path().to_owned())),
+            reviews: Box::new(Nobody),
             progress: Box::new(|_| {}),
         };
         let stage = stages::find(self.stage).unwrap();
@@ -102,7 +103,7 @@ fn made_up<T: Row>(rows: &[T]) -> TempDir {
 }
 
 fn problem(question: &str, answer: &str) -> Problem {
-    Problem { question: question.to_owned(), answer: answer.to_owned(), solution: None }
+    Problem { question: question.to_owned(), answer: answer.to_owned(), ..Problem::default() }
 }
 
 fn texts(count: usize) -> TempDir {
@@ -174,13 +175,37 @@ fn documents_hold_a_share_of_worked_problems() {
     problems.push(problem("2+2=?", "4"));
     let data = made_up(&problems);
     let step = |worked: f64| {
-        let step = Step::new("documents", json!({ "worked": worked, "slips": 0.0, "seed": 3 }));
+        let step = Step::new(
+            "documents",
+            json!({ "worked": worked, "slips": 0.0, "languages": [], "mixing": 0.0, "seed": 3 }),
+        );
         step.input("data", data.path()).run()
     };
     assert_snapshot!(step(0.5).unwrap().text());
     let worked = |share| step(share).unwrap().rows().iter().filter(|it| it.contains("<think>")).count();
     assert_eq!([worked(0.0), worked(1.0)], [0, 5]);
     assert_eq!(step(1.5).err().unwrap(), "expected `worked` from 0 to 1, found 1.5");
+}
+
+#[test]
+fn documents_speak_one_language_or_change_it_from_step_to_step() {
+    let solution = Some("1+2=3 3+3=6 6-1=5 5+1=6".to_owned());
+    let data = made_up(&vec![Problem { solution, ..problem("1+2+3-1+1=?", "6") }; 12]);
+    let step = |languages: &[&str], mixing: f64| {
+        let arguments = json!({ "worked": 1.0, "slips": 0.0, "languages": languages, "mixing": mixing, "seed": 3 });
+        Step::new("documents", arguments).input("data", data.path()).run()
+    };
+    let mixed = |mixing| {
+        let rows = step(&["en", "zh"], mixing).unwrap().rows();
+        [["first", "then"], ["先", "再"]]
+            .map(|words| rows.iter().filter(|row| words.iter().any(|word| row.contains(word))).count())
+    };
+    // Of one language each; then most of both.
+    let ([english, chinese], [first, second]) = (mixed(0.0), mixed(1.0));
+    assert!(english + chinese == 12 && english > 2 && chinese > 2, "{english} {chinese}");
+    assert!(first + second > 18, "{first} {second}");
+    assert_snapshot!(step(&["ru"], 0.0).unwrap().rows()[0], @r#"{"text":"<|bos|><|user|>1+2+3-1+1=?<|assistant|><think>сначала 1+2=3 затем 3+3=6 затем 6-1=5 затем 5+1=6</think><answer>6</answer><|eos|>"}"#);
+    assert_snapshot!(step(&["xx"], 0.0).err().unwrap(), @"expected `languages` out of `en`, `ru`, `zh`, found `xx`");
 }
 
 #[test]
@@ -302,10 +327,14 @@ fn a_filter_counts_what_it_drops_by_reason() {
     ]);
     let condition = |most: f64| {
         let short = json!({ "field": "length", "op": "<", "value": { "number": { "value": most, "unit": "tokens" } } });
-        json!({ "where": { "all": [{ "is": "correct" }, { "compare": short }] } })
+        json!({ "where": { "all": [{ "is": "correct" }, { "compare": short }] }, "max_dropped": 0.75 })
     };
     let filter = |most| Step::new("filter", condition(most)).input("data", data.path()).run();
     assert_snapshot!(filter(10.0).unwrap().text());
+    let most = |share: f64| json!({ "where": { "is": "correct" }, "max_dropped": share });
+    let filter_up_to = |share| Step::new("filter", most(share)).input("data", data.path()).run();
+    assert_eq!(filter_up_to(0.5).unwrap().rows().len(), 2);
+    assert_snapshot!(filter_up_to(0.4).err().unwrap(), @"expected at most 40% of 4 rows to be dropped, as `max_dropped` says, found 2: 2 not correct");
     assert_snapshot!(filter(1.0).err().unwrap(), @"expected rows where correct and (length < 1 tokens), found none among 4: 2 not (length < 1 tokens), 2 not correct");
 }
 
@@ -323,6 +352,66 @@ fn a_mix_takes_what_it_is_told_and_shuffles() {
     assert_eq!(mix(rows(3.0, 5.0), 1).err().unwrap(), "expected 5 rows of part 2 of the mix, found 2");
     let one = json!([{ "value": 1.0, "unit": "rows" }]);
     assert_eq!(mix(one, 1).err().unwrap(), "expected `rows` for 2 parts, found 1");
+}
+
+#[test]
+fn a_mix_by_weights_keeps_its_proportions() {
+    let (left, right) = (texts(6), texts(40));
+    let mix = |weights: Value, total: Value| {
+        let step = Step::new("mix", json!({ "weights": weights, "total": total, "seed": 1 }));
+        step.input("parts", left.path()).input("parts", right.path()).run().map(|it| it.text())
+    };
+    let total = |value: f64| json!({ "value": value, "unit": "rows" });
+    let counts =
+        |text: String| text.lines().filter(|it| it.contains("left out") || it.contains("\"rows\"")).collect::<String>();
+    assert_snapshot!(counts(mix(json!([0.25, 0.75]), Value::Null).unwrap()), @"");
+    assert_snapshot!(counts(mix(json!([1, 3]), total(8.0)).unwrap()), @"");
+    assert_snapshot!(counts(mix(Value::Null, total(23.0)).unwrap()), @"");
+    let complain = |weights: Value, total: Value| mix(weights, total).err().unwrap();
+    assert_snapshot!(complain(json!([0.5, 0.5]), total(20.0)), @"");
+    assert_snapshot!(complain(json!([0.5]), Value::Null), @"");
+    assert_snapshot!(complain(json!([0.0, -1.0]), Value::Null), @"");
+}
+
+#[test]
+fn rows_that_say_the_same_are_kept_once() {
+    let rows = [problem("1+1=?", "2"), problem("1+1=?", "two"), problem("1+1=?", "2"), problem(" 1+1=? ", "2")];
+    let data = made_up(&rows);
+    let kept = |of: &str, by: &str| {
+        let made = Step::new("dedupe", json!({ "of": of, "by": by })).input("data", data.path()).run().unwrap();
+        let counts = Dataset::open(&made.out).unwrap().summary.counts;
+        assert_eq!(counts.get("duplicate").copied().unwrap_or(0) + made.rows().len(), 4);
+        made.rows().len()
+    };
+    assert_eq!([kept("row", "exact"), kept("row", "normalized")], [3, 3]);
+    assert_eq!([kept("question", "exact"), kept("question", "normalized")], [2, 1]);
+}
+
+#[test]
+fn rows_that_share_a_run_of_words_with_the_evaluation_data_are_left_out() {
+    let (asked, other) = ("How many apples does Tom have left if he eats two of them?", "What is 1 + 1?");
+    let near = "Tom asks: how many apples does Tom have left if he sells one?";
+    let data = made_up(&[problem(asked, "1"), problem(near, "1"), problem(other, "2")]);
+    let against = made_up(&[Text { text: asked.to_owned() }, Text { text: "what  is 1 + 1?".to_owned() }]);
+    let kept = |words: usize| {
+        let step = Step::new("decontaminate", json!({ "words": words }));
+        let made = step.input("data", data.path()).input("against", against.path()).run().unwrap();
+        let rows = dataset::read::<Problem>(&made.out).unwrap();
+        assert_eq!(Dataset::open(&made.out).unwrap().summary.counts["contaminated"], 3 - rows.len());
+        rows.into_iter().map(|it| it.question).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(8), Vec::<String>::new(), "nine words are shared, and a short question is held against the whole");
+    assert_eq!(kept(11), [near]);
+}
+
+#[test]
+fn a_sample_that_was_cut_off_becomes_no_chat() {
+    let chats = made_up(&[Chat { messages: vec![Message::new("user", "hi"), Message::new("assistant", "hello")] }]);
+    let samples = made_up(&[Sample { finish: Finish::Length, ..sample("<think>1", 5) }, sample("2", 5)]);
+    let step = Step::new("mix", json!({ "seed": 0 })).input("parts", chats.path()).input("parts", samples.path());
+    let summary = Dataset::open(&step.run().unwrap().out).unwrap().summary;
+    assert_eq!((summary.kind, summary.rows), (Kind::Chat, 2));
+    assert_eq!(summary.counts, BTreeMap::from([("cut off before the end in part 2".to_owned(), 1)]));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use regimen::{
-    base::{digest::Digest, predicate::Comparison, span::Span},
+    base::{digest::Digest, named::Named, predicate::Comparison, span::Span},
     lang::Type,
     plan::{Condition, Figure, Gate, Graph, Output, Plan, Side, Step, StepId},
     run::{Event, Interrupts, Logged, Options, Outcome, RunError, Status, digest_inputs, run},
@@ -129,18 +129,18 @@ impl Kitchen {
     pub fn step(&mut self, address: &str, stage: &str, arguments: Value, inputs: &[StepId]) -> StepId {
         let id = StepId(self.plan.steps.len());
         let inputs =
-            if inputs.is_empty() { BTreeMap::new() } else { BTreeMap::from([("data".into(), inputs.to_vec())]) };
+            if inputs.is_empty() { Named::default() } else { [("data", inputs.to_vec())].into_iter().collect() };
         self.plan.steps.push(Step {
             id,
             address: address.into(),
             stage: stage.into(),
             version: 1,
-            arguments: arguments.as_object().unwrap().clone().into_iter().collect(),
+            arguments: arguments.as_object().unwrap().clone().into_iter().map(|(name, it)| (name, it.into())).collect(),
             files: BTreeMap::new(),
             inputs,
             returns: Type::Report,
             span: Span::default(),
-            argument_spans: BTreeMap::new(),
+            argument_spans: Named::default(),
         });
         self.plan.outputs.insert(address.into(), Output::Step(id));
         self.plan.graph = Graph::new(&self.plan.steps);
@@ -158,7 +158,7 @@ impl Kitchen {
     }
 
     pub fn set(&mut self, id: StepId, text: &str) {
-        self.plan.steps[id.0].arguments.insert("text".into(), text.into());
+        self.plan.steps[id.0].arguments.insert("text", text.into());
     }
 
     pub fn require(&mut self, left: StepId, op: Comparison, right: f64) {
@@ -201,6 +201,8 @@ fn tell(events: &[Event]) -> String {
             Event::StepFinished { address, .. } => format!("{address} finished"),
             Event::StepFailed { address, error, .. } => format!("{address} failed: {error}"),
             Event::StepStopped { address } => format!("{address} stopped"),
+            Event::StepAsks { address, .. } => format!("{address} asks a person"),
+            Event::Reviewed { address, people } => format!("{address} was looked over by {}", people.len()),
             Event::StepSkipped { address, after } => format!("{address} skipped after {after}"),
             Event::Gate { text, passed, .. } => format!("{text}: {}", if *passed { "passed" } else { "failed" }),
             Event::Note { text } => format!("note: {}", text.split(':').next().unwrap()),
@@ -307,7 +309,7 @@ fn why_names_the_first_field_that_differs() {
 
     // A step that is new at its address is compared with the nearest of its stage.
     let other = kitchen.write("other", "aa");
-    kitchen.plan.steps[other.0].arguments.insert("seed".into(), 1.into());
+    kitchen.plan.steps[other.0].arguments.insert("seed", 1.into());
     let schedule = kitchen.schedule();
     let Some(Why::Changed(change)) = &schedule.get(other).unwrap().why else { panic!("it changed") };
     assert_eq!((change.difference.field.as_str(), &change.difference.old), ("arguments.seed", &Side::Absent));

@@ -16,7 +16,7 @@ use regimen::{
     },
     lang::{self, Overrides},
     plan::Plan,
-    syntax::{bare::bare, format, parse, tokens::tokens},
+    syntax::{bare::bare, format, parse, parse_by_grammar, tokens::tokens},
 };
 
 /// No input may take longer.
@@ -133,6 +133,9 @@ fn survive(text: &str) -> bool {
     let mut sources = Sources::default();
     let id = sources.add("fuzz.rgm", text);
     let (file, mut complaints) = parse(id, text);
+    let by_grammar = parse_by_grammar(id, text);
+    // What is read without the grammar is what the grammar says, places and complaints and all.
+    assert!((&file, &complaints) == (&by_grammar.0, &by_grammar.1), "{text:?}");
     let (program, more) = lang::check(&mut sources, &file, &Overrides::default());
     let parses = !complaints.has_errors();
     complaints.extend(more);
@@ -145,6 +148,13 @@ fn survive(text: &str) -> bool {
         assert_eq!(format(SourceId(0), &once).as_deref(), Ok(once.as_str()), "{text:?}");
     }
     parses
+}
+
+#[test]
+fn every_recipe_is_read_directly_as_by_the_grammar() {
+    for text in corpus() {
+        assert_eq!(parse(SourceId(0), &text), parse_by_grammar(SourceId(0), &text), "{text}");
+    }
 }
 
 #[test]

@@ -267,8 +267,7 @@ fn the_layers_change_no_completion() {
     );
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let prompts = [regimen::model::Prompt { ids: vec![4, 5, 6], row: 0, copies: 3 }];
-    let sampling =
-        regimen::model::Sampling { temperature: 1.0, top_k: None, top_p: 1.0, max_new: 12, stop: Vec::new(), seed: 3 };
+    let sampling = regimen::model::Sampling { max_new: 12, seed: 3, ..Default::default() };
     let generate = |model: &Transformer| Sampler::new(model).unwrap().generate(&pool, &prompts, &sampling);
     assert_eq!(generate(&with), generate(&without));
 }

@@ -52,7 +52,7 @@ fn longs(file: &Path, name: &str) -> (Vec<usize>, Vec<i64>) {
 }
 
 fn greedy(max_new: usize) -> Sampling {
-    Sampling { temperature: 0.0, top_k: None, top_p: 1.0, max_new, stop: Vec::new(), seed: 0 }
+    Sampling { temperature: 0.0, max_new, ..Sampling::default() }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn the_graph_knows_what_a_step_needs_and_who_needs_it() {
     assert_eq!(names(plan.graph.downstream(id("left"))), ["scores[left]"]);
     assert_eq!(names(plan.graph.downstream(id("alone"))), [] as [&str; 0]);
     assert_eq!(plan.graph.depths(), [0, 0, 0, 0, 1, 2, 1, 2, 0, 3, 0, 3]);
-    let ports: Vec<String> = plan.graph.edges().into_iter().map(|it| it.port).collect();
+    let ports: Vec<String> = plan.graph.edges().into_iter().map(|it| it.port.to_string()).collect();
     assert_eq!(
         ports,
         ["parts", "parts", "parts", "parts", "model", "model", "data", "model", "data", "model", "data", "data"]

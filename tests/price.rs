@@ -165,3 +165,43 @@ fn why_answers_where_nothing_was_ever_made() {
     let said = test.done("why a.rgm zero");
     assert_eq!(said.stdout, "zero (grpo) would run: facts, base must be made first\n");
 }
+
+/// Device-hours of DeepSeek-R1 (arXiv 2501.12948v2, table 7) and of DeepSeek-V3's pretraining (arXiv 2412.19437, table 1).
+const PUBLISHED: [(&str, &[&str], f64); 4] = [
+    ("V3-Base", &["base"], 2_664e3),
+    ("R1-Zero", &["zero"], 101e3),
+    ("the data of the fine-tuning", &["drafts", "cold", "thoughts"], 5e3),
+    ("R1", &["dev1", "dev2", "dev3", "r1"], 41e3),
+];
+
+#[test]
+fn the_paper_costs_what_it_says_within_a_factor_of_two() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let plan = format!("plan {root}/workflows/paper.rgm --machine {root}/workflows/h800.yaml");
+    let test = Test::new();
+    let priced = json(&test, &format!("{plan} --json"));
+    for (what, steps, published) in PUBLISHED {
+        let hours = |step: &Value| step["device_hours"].as_f64().unwrap();
+        let all = priced["steps"].as_array().unwrap().iter();
+        let told: f64 = all.filter(|it| steps.contains(&it["address"].as_str().unwrap())).map(hours).sum();
+        assert!((0.5..2.0).contains(&(told / published)), "{what}: {told} device-hours of {published}");
+    }
+    assert_eq!(test.entries(), Vec::<String>::new(), "a price writes nothing");
+    let said = test.done(&plan).stdout;
+    let line = said.lines().find(|line| line.starts_with("priced for")).unwrap();
+    assert_eq!(
+        line.rsplit_once(';').unwrap().0,
+        "priced for 512 x H800: 386 TFLOP/s each in training, 180 TFLOP/s in sampling, 38 tokens/s an answer"
+    );
+}
+
+#[test]
+fn a_machine_lacking_a_figure_is_told_at_its_place() {
+    let test =
+        Test::new().file("a.rgm", TINY).file("slow.yaml", "name: slow\ndevices: 2\nbandwidth: 1e9\ntraining: 0\n");
+    let said = test.run("plan a.rgm --machine slow.yaml").stderr;
+    assert_eq!(said, "error: slow.yaml: missing field `sampling`\n");
+    let test = test.file("slow.yaml", "name: slow\ndevices: 2\nbandwidth: 1e9\ntraining: 0\nsampling: 1e9\n");
+    let said = test.run("plan a.rgm --machine slow.yaml").stderr;
+    assert_eq!(said, "error: slow.yaml: expected `training` to be above nought, found 0\n");
+}

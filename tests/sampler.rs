@@ -20,7 +20,7 @@ fn pool(threads: usize) -> rayon::ThreadPool {
 }
 
 fn sampling(temperature: f32, max_new: usize) -> Sampling {
-    Sampling { temperature, top_k: None, top_p: 1.0, max_new, stop: Vec::new(), seed: 11 }
+    Sampling { temperature, max_new, seed: 11, ..Sampling::default() }
 }
 
 /// Prompts of different lengths, some across a page of the cache, with different numbers of copies.

@@ -38,7 +38,7 @@ fn the_plan_is_one_aligned_screen() {
     let (mut kitchen, [one, two, ..]) = chain();
     let mut sources = Sources::default();
     let source = sources.add("recipe.rgm", "one = write(text = \"aa\")\ntwo = write(text = \"bb\")\n");
-    insta::assert_snapshot!(report::plan::screen(&kitchen.plan, &kitchen.schedule(), &sources), @r"
+    insta::assert_snapshot!(report::plan::screen(&kitchen.plan, &kitchen.schedule(), &sources, None), @r"
     4 steps: 2 to run, 2 waiting
       run    one     write  new
       run    two     write  new
@@ -47,10 +47,10 @@ fn the_plan_is_one_aligned_screen() {
     ");
     kitchen.run();
     kitchen.set(two, "cc");
-    kitchen.plan.steps[two.0].argument_spans.insert("text".into(), Span::new(source, 37, 48));
+    kitchen.plan.steps[two.0].argument_spans.insert("text", Span::new(source, 37, 48));
     kitchen.plan.steps[one.0].address = "first".into();
     let schedule = kitchen.schedule();
-    insta::assert_snapshot!(steady(&report::plan::screen(&kitchen.plan, &schedule, &sources)), @r#"
+    insta::assert_snapshot!(steady(&report::plan::screen(&kitchen.plan, &schedule, &sources, None)), @r#"
     4 steps: 1 made, 1 to run, 2 waiting; about 0 s, 8 B of disk
       hit    first   write
       run    two     write  text "bb" -> "cc"  recipe.rgm:2  0 s  2 B
@@ -71,7 +71,7 @@ fn the_plan_is_one_aligned_screen() {
       object  DIGEST
       it was made as one
     ");
-    let mut plan = report::plan::json(&kitchen.plan, &schedule, &sources);
+    let mut plan = report::plan::json(&kitchen.plan, &schedule, &sources, None);
     plan["steps"][1]["estimate"]["seconds"] = json!(0);
     plan["steps"][1]["key"] = json!("DIGEST");
     let shown = serde_json::to_string_pretty(&plan["steps"][1]).unwrap();

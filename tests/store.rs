@@ -31,6 +31,7 @@ fn facts(stage: &str, address: &str) -> Facts {
         seconds: 1.5,
         metrics: BTreeMap::from([("loss".into(), 0.25)]),
         cost: None,
+        review: None,
     }
 }
 

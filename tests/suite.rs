@@ -176,7 +176,7 @@ fn plan(plan: &Plan, sources: &Sources) -> String {
         writeln!(text, "# Param: {} = {}", param.name, param.value).unwrap();
     }
     for step in &plan.steps {
-        let library = |it: &str| sources.place(step.argument_spans[it]).unwrap().file.starts_with("std/");
+        let library = |it: &str| sources.place(*step.argument_spans.get(it).unwrap()).unwrap().file.starts_with("std/");
         writeln!(text, "# Step: {} = {}", step.address, call(step, plan, &library)).unwrap();
     }
     for gate in &plan.gates {

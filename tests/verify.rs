@@ -154,6 +154,7 @@ fn a_second_run_of_a_step_is_compared_and_changes_nothing() {
         seconds: few.seconds,
         metrics: few.metrics.clone(),
         cost: few.cost.clone(),
+        review: None,
     };
     let other = claim.commit(facts).unwrap();
     insta::assert_snapshot!(test.run("verify a.rgm few --rerun"), @r"

@@ -15,10 +15,21 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digest whose 32 bytes these are.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     /// All 64 hexadecimal digits, the form used for file names.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.text().iter().map(|digit| char::from(*digit)).collect()
+        String::from_utf8_lossy(&self.text()).into_owned()
     }
 
     fn text(&self) -> [u8; 64] {
@@ -52,6 +63,16 @@ impl FieldHasher {
             self.0.update(&(bytes.len() as u64).to_le_bytes());
             self.0.update(bytes);
         }
+        self
+    }
+
+    /// A field whose name is made of two parts.
+    pub fn member(&mut self, group: &str, name: &str, value: &[u8]) -> &mut Self {
+        self.0.update(&((group.len() + name.len()) as u64).to_le_bytes());
+        self.0.update(group.as_bytes());
+        self.0.update(name.as_bytes());
+        self.0.update(&(value.len() as u64).to_le_bytes());
+        self.0.update(value);
         self
     }
 

@@ -1,7 +1,10 @@
 //! The ground floor: values that both wings of the house share, and that know nothing of it.
 
+pub mod argument;
+pub mod decision;
 pub mod diagnostic;
 pub mod digest;
+pub mod named;
 pub mod placeholders;
 pub mod predicate;
 pub mod reward;

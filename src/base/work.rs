@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use super::{argument::Argument, named::Named};
 
 /// What is known of a step before it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    pub arguments: &'a BTreeMap<String, Value>,
+    pub arguments: &'a Named<Argument>,
     /// What goes into each port, as far as it could be told.
-    pub inputs: &'a BTreeMap<String, Vec<Made>>,
+    pub inputs: &'a Named<Vec<Made>>,
     pub files: &'a BTreeMap<String, std::path::PathBuf>,
 }
 
@@ -46,6 +46,8 @@ pub struct Work {
     pub width: f64,
     /// How many times longer an operation takes than in a dense model; nought counts as one.
     pub slowness: f64,
+    /// Tokens that the sampler draws one after another, however many it draws side by side.
+    pub serial: f64,
 }
 
 impl Work {
@@ -82,6 +84,8 @@ pub struct Shape {
     pub heads: f64,
     /// How many times longer an operation takes than in a dense model.
     pub slowness: f64,
+    /// Forward passes more that a loss over the load of a whole batch asks for.
+    pub recounts: f64,
     /// Numbers that a token leaves in the cache of the sampler.
     pub cache: f64,
     /// Numbers that a token leaves for the backward pass.
@@ -150,6 +154,12 @@ pub struct Machine {
     pub sampling: [f64; 2],
     /// How often one core does what takes a second on the machine that the constants were measured on.
     pub plain: f64,
+    /// How many tokens in a second one answer grows by at most; None where answers are too short for that to matter.
+    #[serde(default)]
+    pub stream: Option<f64>,
+    /// How many times longer an operation takes where tokens are sorted by their experts, where that is not as usual.
+    #[serde(default)]
+    pub mixture: Option<f64>,
 }
 
 /// The two widths that a machine is measured at.
@@ -159,7 +169,7 @@ impl Machine {
     /// What a machine does of which nothing is known: one core of a present-day server.
     #[must_use]
     pub fn usual(threads: usize) -> Self {
-        Self { threads, training: [75e9, 95e9], sampling: [65e9, 75e9], plain: 1.0 }
+        Self { threads, training: [75e9, 95e9], sampling: [65e9, 75e9], plain: 1.0, stream: None, mixture: None }
     }
 
     /// How many cores a work can keep busy.
@@ -174,7 +184,12 @@ impl Machine {
         let at = ((work.hidden.max(1.0) / WIDTHS[0]).ln() / (WIDTHS[1] / WIDTHS[0]).ln()).clamp(-0.5, 1.0);
         let rate = |[narrow, wide]: [f64; 2]| narrow * (wide / narrow).powf(at) * self.cores(work);
         let slowness = work.slowness.max(1.0);
-        slowness * (work.training / rate(self.training) + work.sampling / rate(self.sampling)) + work.plain / self.plain
+        let slowness = self.mixture.filter(|_| slowness > 1.0).unwrap_or(slowness);
+        let training = slowness * work.training / rate(self.training);
+        let sampling = slowness * work.sampling / rate(self.sampling);
+        // The longest answer is waited for, whatever else is ready.
+        let waiting = self.stream.map_or(0.0, |stream| work.serial / stream);
+        training + sampling.max(waiting) + work.plain / self.plain
     }
 }
 
@@ -184,10 +199,17 @@ mod tests {
 
     #[test]
     fn seconds_add_up_over_the_kinds_of_work() {
-        let machine = Machine { threads: 2, training: [10.0, 20.0], sampling: [5.0, 5.0], plain: 2.0 };
+        let machine = Machine { training: [10.0, 20.0], sampling: [5.0, 5.0], plain: 2.0, ..Machine::usual(2) };
         let work = Work { training: 100.0, sampling: 50.0, plain: 3.0, hidden: 96.0, width: 8.0, ..Work::default() };
         assert_eq!(machine.seconds(&work), 5.0 + 5.0 + 1.5);
         assert_eq!(machine.seconds(&Work { hidden: 512.0, width: 1.0, ..work }), 5.0 + 10.0 + 1.5);
+    }
+
+    #[test]
+    fn the_longest_answer_is_waited_for() {
+        let machine = Machine { sampling: [5.0, 5.0], stream: Some(2.0), ..Machine::usual(1) };
+        let work = Work { sampling: 50.0, serial: 4.0, hidden: 96.0, ..Work::default() };
+        assert_eq!([4.0, 60.0].map(|serial| machine.seconds(&Work { serial, ..work })), [10.0, 30.0]);
     }
 
     #[test]

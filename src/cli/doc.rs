@@ -97,6 +97,9 @@ fn stage(it: &Signature<'_>, sources: &Sources, home: &str) -> String {
         if parameter.trains {
             line += " as train";
         }
+        if parameter.examines {
+            line += " as eval";
+        }
         text += &format!("  {line}\n");
         for docs in parameter.docs.lines() {
             text += &format!("      {docs}\n");

@@ -17,6 +17,8 @@ pub enum Exit {
     Gate = 4,
     /// The store is damaged or cannot be used.
     Store = 5,
+    /// A person is to decide on rows first; all that does not build on them is made.
+    Waiting = 6,
     /// The plan does not fit the memory, the disk or the budget; nothing ran.
     Misfit = 7,
     Interrupted = 130,
@@ -32,6 +34,7 @@ Exit codes:
     3  a step failed
     4  a `require` does not hold
     5  the store is damaged or cannot be used
+    6  waiting for a person (`regimen review`)
     7  the plan does not fit the memory, the disk or the `--budget`
   130  interrupted";
 }

@@ -13,6 +13,7 @@ mod graph;
 mod interval;
 mod log;
 mod lsp;
+mod machine;
 mod merge;
 mod model;
 mod params;
@@ -21,6 +22,8 @@ mod plan;
 mod preflight;
 mod profile;
 mod recipe;
+mod report;
+mod review;
 mod run;
 mod score;
 mod show;
@@ -47,9 +50,11 @@ enum Command {
     Check(check::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
+    Review(review::Arguments),
     Diff(diff::Arguments),
     Why(why::Arguments),
     Status(status::Arguments),
+    Report(report::Arguments),
     Log(log::Arguments),
     Show(show::Arguments),
     Trace(trace::Arguments),
@@ -93,9 +98,11 @@ pub fn main() -> Exit {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Review(arguments) => review::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),

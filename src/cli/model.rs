@@ -103,11 +103,10 @@ pub fn run(command: &Command) -> Result<Exit, CliError> {
         Command::Generate(arguments) => {
             let sampling = Sampling {
                 temperature: arguments.temperature,
-                top_k: None,
-                top_p: 1.0,
                 max_new: arguments.max_new,
                 stop: Config::read(&arguments.dir)?.special_tokens().eos.clone(),
                 seed: arguments.seed,
+                ..Sampling::default()
             };
             commands::generate(&arguments.dir, &arguments.ids, &arguments.out, &sampling, &pool(None)?)?;
         }

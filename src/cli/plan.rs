@@ -1,13 +1,17 @@
 //! `regimen plan`: what would run, why, and at what price.
 
 use crate::{
+    base::argument,
     cli::{
         CliError, Exit,
         budget::BudgetArguments,
+        machine::{Description, MachineArgument},
         recipe::{RecipeArguments, StoreArguments},
     },
+    plan::Step,
     report, run,
     schedule::State,
+    stages,
 };
 
 /// Show what would run, why, and at what price; nothing runs
@@ -19,6 +23,8 @@ pub struct Arguments {
     store: StoreArguments,
     #[command(flatten)]
     budget: BudgetArguments,
+    #[command(flatten)]
+    machine: MachineArgument,
     /// Print the plan as one JSON object
     #[arg(long)]
     json: bool,
@@ -37,13 +43,34 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let store = arguments.store.open()?;
-    let schedule = planned.schedule(&store)?;
+    let machine = arguments.machine.read()?;
+    let schedule = match &machine {
+        Some(machine) => planned.schedule_for(&store, machine)?,
+        None => planned.schedule(&store)?,
+    };
+    let elsewhere = machine.as_ref().map(Description::elsewhere);
+    let steps = planned.plan.steps.iter().zip(&schedule.steps);
+    let formula = |step: &Step| stages::formula::of(&step.stage, &argument::object(&step.arguments));
     if arguments.json {
-        println!("{}", report::plan::json(&planned.plan, &schedule, &planned.sources));
+        let mut json = report::plan::json(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref());
+        for ((step, _), told) in steps.zip(json["steps"].as_array_mut().into_iter().flatten()) {
+            if let Some(lines) = formula(step) {
+                told["formula"] = lines.into();
+            }
+        }
+        println!("{json}");
     } else {
-        print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources));
+        print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref()));
+        let open = steps.filter(|(_, scheduled)| scheduled.state != State::Hit);
+        let formulas: Vec<_> = open.filter_map(|(step, _)| Some((step.address.clone(), formula(step)?))).collect();
+        print!("{}", report::plan::formulas(&formulas));
     }
-    run::fits(&planned.plan, &schedule, &store, &arguments.budget.budget()).map_err(|error| planned.blame(error))?;
+    let budget = arguments.budget.budget();
+    let fits = match &machine {
+        Some(_) => run::affords(&planned.plan, &schedule, &budget),
+        None => run::fits(&planned.plan, &schedule, &store, &budget),
+    };
+    fits.map_err(|error| planned.blame(error))?;
     let work = schedule.count(State::Hit) < schedule.steps.len();
     super::keep((planned, schedule));
     Ok(if arguments.exit_code && work { Exit::Work } else { Exit::Done })

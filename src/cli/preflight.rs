@@ -23,23 +23,28 @@ use crate::{
     model::Config,
     plan::{Plan, Step, StepId},
     reward::answer::is_correct,
+    stages,
 };
 
 /// Stages that hold answers against those that are known to be right.
 const VERIFYING: [&str; 4] = ["eval", "filter", "grpo", "reject"];
 
 /// Stages that give on rows as they are.
-const PASSING: [&str; 3] = ["mix", "split", "take"];
+const PASSING: [&str; 5] = ["decontaminate", "dedupe", "mix", "split", "take"];
 
 /// Looks at everything that can be known without a run. Files that cannot be read are no concern of this.
 #[must_use]
 pub fn check(plan: &Plan) -> Diagnostics {
     let mut found = Diagnostics::default();
-    for step in &plan.steps {
+    let verified = verified(plan);
+    for (step, verified) in plan.steps.iter().zip(verified) {
+        if let Some((name, complaint)) = stages::formula::complaint(&step.stage, &step.arguments) {
+            found.push(Diagnostic::error(step.argument_spans.get(name).copied().unwrap_or(step.span), complaint));
+        }
         if uses_format(step) {
             found.extend(reachable(plan, step));
         }
-        if step.stage == "dataset" && is_verified(plan, step) {
+        if step.stage == "dataset" && verified {
             found.extend(answers(step));
         }
         if step.arguments.contains_key("max_length") && step.inputs.contains_key("data") {
@@ -94,7 +99,7 @@ fn room(plan: &Plan, step: &Step) -> Diagnostics {
     let mut found = Diagnostics::default();
     let tokenizer = origin(plan, step).and_then(tokenizer);
     let (Some(tokenizer), Some(context)) = (tokenizer, context(plan, step)) else { return found };
-    let longest = step.arguments.get("max_length").map_or(0.0, most) as usize;
+    let longest = step.arguments.get("max_length").map_or(0.0, |it| most(it)) as usize;
     let (mut rows, mut hopeless, mut crowded, mut widest) = (0_usize, 0_usize, 0_usize, 0_usize);
     for source in data_sources(plan, step) {
         for (_, row) in problems(source).unwrap_or_default() {
@@ -129,15 +134,21 @@ fn uses_format(step: &Step) -> bool {
             _ => false,
         }
     }
-    step.arguments.get("reward").is_some_and(names)
+    step.arguments.get("reward").is_some_and(|it| names(it))
 }
 
-fn is_verified(plan: &Plan, step: &Step) -> bool {
-    plan.graph
-        .downstream(step.id)
-        .into_iter()
-        .filter_map(|it| plan.step(it))
-        .any(|it| VERIFYING.contains(&it.stage.as_str()))
+/// Of each step whether something that it makes, however indirectly, is held against answers.
+fn verified(plan: &Plan) -> Vec<bool> {
+    let mut verified = vec![false; plan.steps.len()];
+    // What a step needs stands before it.
+    for step in plan.steps.iter().rev() {
+        if VERIFYING.contains(&step.stage.as_str()) || verified.get(step.id.0) == Some(&true) {
+            for input in step.inputs.values().flatten() {
+                verified.get_mut(input.0).into_iter().for_each(|it| *it = true);
+            }
+        }
+    }
+    verified
 }
 
 /// The step upstream that the tokenizer of a step's model comes from.
@@ -164,7 +175,7 @@ fn rendered(source: &Step) -> Option<String> {
     if source.stage != "tokenizer" {
         return tokenizer(source)?.prompt("question").ok();
     }
-    let text = source.arguments.get("template").and_then(Json::as_str).unwrap_or(template::DEFAULT);
+    let text = source.arguments.get("template").and_then(|it| it.as_str()).unwrap_or(template::DEFAULT);
     template::prompt(&Template::new(text).ok()?, "question", "<bos>", "<eos>").ok()
 }
 
@@ -173,7 +184,7 @@ fn tokenizer(source: &Step) -> Option<Tokenizer> {
     match source.stage.as_str() {
         "load" => Tokenizer::load(source.files.get("dir")?).ok(),
         "load_tokenizer" => {
-            let template = source.arguments.get("template").and_then(Json::as_str);
+            let template = source.arguments.get("template").and_then(|it| it.as_str());
             let file = source.files.get("file")?;
             if !file.is_dir() {
                 return Tokenizer::load_files(file, None, template).ok();
@@ -222,17 +233,18 @@ fn data_sources<'a>(plan: &'a Plan, step: &'a Step) -> Vec<&'a Step> {
 
 /// The problems of a data set's file, each with its line; None where it holds others or cannot be read.
 fn problems(step: &Step) -> Option<Vec<(usize, Problem)>> {
-    if step.arguments.get("kind")? != "problem" {
+    if **step.arguments.get("kind")? != *"problem" {
         return None;
     }
     let file = step.files.get("file")?;
     let path: PathBuf = if file.is_dir() { file.join("rows.jsonl") } else { file.clone() };
-    let column = |name: &str| step.arguments.get(name).and_then(Json::as_str).map(str::to_owned);
+    let column = |name: &str| step.arguments.get(name).and_then(|it| it.as_str()).map(str::to_owned);
     let columns = Columns {
         question: column("question"),
         answer: column("answer"),
         solution: column("solution"),
         text: column("text"),
+        ..Columns::default()
     };
     read(&path, &columns)
 }

@@ -12,7 +12,7 @@ use crate::{
         span::Sources,
         suggest::did_you_mean,
     },
-    cli::{CliError, params, preflight, profile::Profile},
+    cli::{CliError, machine::Description, params, preflight, profile::Profile},
     lang::{self, Imports, Overrides, Pin, Program, imports::Unreadable},
     plan::Plan,
     run::{self, RunError},
@@ -64,6 +64,13 @@ impl RecipeArguments {
     #[must_use]
     pub fn new(file: PathBuf, sets: Vec<String>) -> Self {
         Self { file, sets, params: None }
+    }
+
+    /// The same recipe with one more parameter set.
+    #[must_use]
+    pub fn with(&self, set: Option<String>) -> Self {
+        let sets = self.sets.iter().cloned().chain(set).collect();
+        Self { file: self.file.clone(), sets, params: self.params.clone() }
     }
 
     /// What a run's log says it was asked for: the file, and what was set.
@@ -159,6 +166,13 @@ impl Planned {
     pub fn priced(&self, mut schedule: Schedule, store: &Store) -> Result<Schedule, CliError> {
         run::foresee(&mut schedule, &self.plan, store, &stages::find);
         run::price(&self.plan, &mut schedule, store, &Records::new(store), Profile::read()?.threads(None));
+        Ok(schedule)
+    }
+
+    /// Compares the plan with what the store holds, and prices what would run as another machine would run it.
+    pub fn schedule_for(&self, store: &Store, machine: &Description) -> Result<Schedule, CliError> {
+        let mut schedule = Schedule::new(&self.plan, &self.files()?, &Records::new(store));
+        run::price_for(&self.plan, &mut schedule, machine.machine());
         Ok(schedule)
     }
 

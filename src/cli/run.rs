@@ -72,6 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Status::Done => Exit::Done,
         Status::Failed => Exit::Step,
         Status::GateFailed => Exit::Gate,
+        Status::Waiting => Exit::Waiting,
         Status::Interrupted => Exit::Interrupted,
     })
 }

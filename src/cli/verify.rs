@@ -97,6 +97,17 @@ fn everything(arguments: &Arguments, store: &Store) -> Report {
         let aside = set_aside(arguments, || store.set_path_aside(&path));
         report.findings.push(Finding { what: What::Record(path), steps: Vec::new(), aside });
     }
+    for path in store.damaged_reviews() {
+        let aside = set_aside(arguments, || store.set_path_aside(&path));
+        report.findings.push(Finding { what: What::Record(path), steps: Vec::new(), aside });
+    }
+    for (_, review) in store.reviews() {
+        let damaged = review.journal().map(|it| it.damaged).unwrap_or_default();
+        if !damaged.is_empty() {
+            let what = What::Review(review.journal_file(), damaged);
+            report.findings.push(Finding { what, steps: Vec::new(), aside: Aside::Left });
+        }
+    }
     for digest in store.objects() {
         let makers = makers.get(&digest).map(Vec::as_slice).unwrap_or_default();
         let addresses = makers.iter().map(|record| record.address.clone()).collect();

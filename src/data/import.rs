@@ -20,6 +20,8 @@ pub struct Columns {
     pub answer: Option<String>,
     pub solution: Option<String>,
     pub text: Option<String>,
+    pub source: Option<String>,
+    pub level: Option<String>,
 }
 
 /// One row of a foreign file, and where it stands.
@@ -45,7 +47,10 @@ pub fn problem(path: &Path, line: &Line, columns: &Columns) -> Result<Problem, D
     if answer.is_empty() {
         return Err(row.complain("expected an answer, found an empty one"));
     }
-    Ok(Problem { question, answer: without_separators(&answer), solution: solution.or(worked) })
+    let answer = without_separators(&answer);
+    let (source, level) =
+        (row.note("source", columns.source.as_deref())?, row.note("level", columns.level.as_deref())?);
+    Ok(Problem { question, answer, solution: solution.or(worked), source, level })
 }
 
 /// The text of one line.
@@ -116,6 +121,12 @@ impl Foreign<'_> {
             }
             None => Err(self.complain(&self.missing(role, column))),
         }
+    }
+
+    /// What a row may say of itself: of a column that is named it must be there, else it may be, as a text or a number.
+    fn note(&self, role: &str, column: Option<&str>) -> Result<Option<String>, DataError> {
+        let there = matches!(self.object.get(role), Some(Value::String(_) | Value::Number(_)));
+        if column.is_some() || there { self.text(role, column).map(Some) } else { Ok(None) }
     }
 
     fn missing(&self, role: &str, column: &str) -> String {

@@ -8,11 +8,14 @@ pub mod import;
 pub mod journal;
 pub mod jsonl;
 pub mod order;
+pub mod overlap;
 pub mod packing;
 pub mod problems;
 pub mod python;
 pub mod rows;
+pub mod sheet;
 pub mod template;
 pub mod tokenizer;
+pub mod topic;
 
 pub use error::DataError;

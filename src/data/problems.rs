@@ -1,4 +1,5 @@
-//! Generates verifiable arithmetic problems, each with its solution worked step by step.
+//! Generates verifiable arithmetic problems, each with its solution worked step by step, and with its number of terms as
+//! its level.
 
 use std::collections::BTreeSet;
 
@@ -114,5 +115,6 @@ fn problem(exercise: &Exercise, stream: &Stream, draw: u64) -> Problem {
         total = sum;
     }
     question.push_str("=?");
-    Problem { question, answer: total.to_string(), solution: Some(steps.join(" ")) }
+    let level = Some(terms.to_string());
+    Problem { question, answer: total.to_string(), solution: Some(steps.join(" ")), source: None, level }
 }

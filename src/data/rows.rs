@@ -51,13 +51,19 @@ pub struct Text {
 }
 
 /// A question whose answer can be verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     pub question: String,
     pub answer: String,
     /// The worked chain of thought, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub solution: Option<String>,
+    /// Where it comes from, such as the name of a collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How hard it is, by whatever measure its source has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
 }
 
 /// A conversation.
@@ -91,6 +97,12 @@ pub struct Sample {
 /// Where a sample comes from, so that it can be drawn again. Rows from elsewhere may lack some of it, or all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lineage {
+    /// The source of the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The level of the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
     /// The model that drew it: the digest of its content, or the name that another program gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -102,6 +114,9 @@ pub struct Lineage {
     /// Which of the seed's rows of random numbers it was drawn with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draw: Option<u64>,
+    /// The content of the row that it puts in other words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<Digest>,
     /// What it is worth, by scoring function.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rewards: BTreeMap<String, f64>,

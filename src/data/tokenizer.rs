@@ -134,6 +134,12 @@ impl Tokenizer {
         self.id_of(token_text(&self.config, "pad_token")?)
     }
 
+    /// The text of the token that ends an answer.
+    #[must_use]
+    pub fn end(&self) -> &str {
+        &self.eos.text
+    }
+
     /// The id of a token by its text.
     #[must_use]
     pub fn id_of(&self, token: &str) -> Option<u32> {

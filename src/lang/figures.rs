@@ -7,18 +7,43 @@ use crate::base::predicate::Comparison;
 pub struct StepId(pub usize);
 
 /// The figures that the report of `eval` holds.
-pub const REPORT_FIELDS: [&str; 10] = [
+pub const REPORT_FIELDS: [&str; 16] = [
     "pass1",
     "pass1_low",
     "pass1_high",
+    "majority",
+    "majority_low",
+    "majority_high",
     "rows",
     "answers",
     "correct",
     "wrong",
     "unparseable",
     "truncated",
+    "format",
+    "language",
+    "mixed",
     "mean_length",
 ];
+
+/// The figures that the report of `eval` holds for each source and each level of its problems, as `pass1_level_4`.
+pub const GROUP_FIELDS: [&str; 4] = ["pass1", "pass1_low", "pass1_high", "rows"];
+
+/// Whether the report of a stage may hold a figure of that name: one that all hold, `pass_at_16`, or one of a group.
+#[must_use]
+pub fn is_report_field(stage: Option<&str>, name: &str) -> bool {
+    if report_fields(stage).contains(&name) {
+        return true;
+    }
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let grouped = |field: &str| {
+        let rest = name.strip_prefix(field);
+        let group = rest.and_then(|it| it.strip_prefix("_level_").or_else(|| it.strip_prefix("_source_")));
+        group.is_some_and(|it| !it.is_empty())
+    };
+    stage.is_none_or(|it| it == "eval")
+        && (name.strip_prefix("pass_at_").is_some_and(number) || GROUP_FIELDS.iter().any(|it| grouped(it)))
+}
 
 /// The figures that the report of a stage holds; where nothing runs and no stage is known, those of all reports.
 #[must_use]

@@ -75,6 +75,11 @@ impl Parsed {
         self.folders = imports.iter().map(|(source, it)| (source, it.folder.clone())).collect();
     }
 
+    /// Whether nothing is set from outside.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// The override of a target that holds.
     pub fn find(&self, target: &str) -> Option<&Override> {
         self.list.iter().rev().find(|it| it.target == target)

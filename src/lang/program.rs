@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde_json::Value as Json;
 
 use crate::{
-    base::span::Span,
+    base::{argument::Argument, named::Named, span::Span},
     lang::{
         figures::{Condition, StepId},
         types::Type,
@@ -43,15 +43,15 @@ pub struct Call {
     pub address: String,
     pub stage: String,
     /// Every argument that is neither an artifact nor a file, in base units, defaults filled in.
-    pub arguments: BTreeMap<String, Json>,
+    pub arguments: Named<Argument>,
     /// The files that arguments of type `path` name, relative to the recipe.
     pub files: BTreeMap<String, PathBuf>,
     /// The steps whose artifacts go into each port, in order.
-    pub inputs: BTreeMap<String, Vec<StepId>>,
+    pub inputs: Named<Vec<StepId>>,
     pub returns: Type,
     pub span: Span,
     /// Where each argument was written: the recipe, a `--set`, or the default in the library.
-    pub argument_spans: BTreeMap<String, Span>,
+    pub argument_spans: Named<Span>,
 }
 
 /// What a file from outside must hold.

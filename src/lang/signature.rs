@@ -3,6 +3,7 @@
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
+        named::Name as Shared,
         span::{SourceId, Span},
         suggest::did_you_mean,
     },
@@ -30,12 +31,16 @@ pub struct Signature<'a> {
 #[derive(Clone, Debug)]
 pub struct Parameter<'a> {
     pub name: &'a str,
+    /// The name as every step of the stage shares it.
+    pub key: Shared,
     pub docs: &'a str,
     pub ty: Type,
     pub default: Option<&'a Expr>,
     pub range: Option<&'a (Expr, Expr)>,
     /// Whether what comes in is trained on, so that evaluation data may not.
     pub trains: bool,
+    /// Whether evaluation data may come in that does not show in what the stage makes.
+    pub examines: bool,
     /// Whether it is filled by position: artifacts and files are, and all that a term of a reward takes.
     pub positional: bool,
     pub span: Span,
@@ -63,14 +68,16 @@ impl<'a> Signature<'a> {
             parameters.push(Parameter {
                 positional: is_value(&returns) || ty.is_artifact() || ty.is_path(),
                 name: &param.name.text,
+                key: param.name.text.as_str().into(),
                 docs: &param.docs,
                 ty,
                 default: param.default.as_ref(),
                 range: param.range.as_ref(),
                 trains: param.label.as_ref().is_some_and(|label| label.text == "train"),
+                examines: param.label.as_ref().is_some_and(|label| label.text == "eval"),
                 span: param.name.span,
             });
-            diagnostics.extend(label(param.label.as_ref(), "train"));
+            diagnostics.extend(label(param.label.as_ref(), &["train", "eval"]));
         }
         let body = match &item.body {
             StageBody::Builtin => None,
@@ -96,11 +103,13 @@ impl<'a> Signature<'a> {
             parameters.push(Parameter {
                 positional: ty.is_artifact() || ty.is_path(),
                 name: &name.text,
+                key: name.text.as_str().into(),
                 docs,
                 ty,
                 default,
                 range,
                 trains: false,
+                examines: false,
                 span: name.span,
             });
         }
@@ -126,6 +135,16 @@ impl<'a> Signature<'a> {
     #[must_use]
     pub fn is_value(&self) -> bool {
         is_value(&self.returns)
+    }
+
+    /// Whether a call may give a parameter by its position alone.
+    ///
+    /// An input that may be left out goes by name where it stands behind arguments: it is one of the many options.
+    #[must_use]
+    pub fn goes_by_position(&self, parameter: &Parameter<'_>) -> bool {
+        let optional = matches!(parameter.ty, Type::Optional(_)) && !self.is_recipe;
+        let mut before = self.parameters.iter().take_while(|it| it.name != parameter.name);
+        parameter.positional && (!optional || before.all(|it| it.positional))
     }
 
     /// The position of a parameter.
@@ -155,10 +174,17 @@ pub(super) fn duplicate(name: &Name, first: Span) -> Diagnostic {
 }
 
 /// The complaint about a label that has no meaning where it stands.
-pub(super) fn label(label: Option<&Name>, known: &str) -> Diagnostics {
+pub(super) fn label(label: Option<&Name>, known: &[&str]) -> Diagnostics {
     let mut diagnostics = Diagnostics::default();
-    if let Some(label) = label.filter(|it| it.text != known) {
-        let hint = did_you_mean(&label.text, [known]).unwrap_or_else(|| format!("the only label here is `{known}`"));
+    if let Some(label) = label.filter(|it| !known.contains(&it.text.as_str())) {
+        let all = || match known {
+            [only] => format!("the only label here is `{only}`"),
+            _ => format!(
+                "the labels here are {}",
+                known.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" and ")
+            ),
+        };
+        let hint = did_you_mean(&label.text, known.iter().copied()).unwrap_or_else(all);
         diagnostics.push(Diagnostic::error(label.span, format!("unknown label `{}`", label.text)).hint(hint));
     }
     diagnostics

@@ -208,11 +208,11 @@ impl Value {
 pub(super) fn map_schedule<T, U>(schedule: &Schedule<T>, change: &dyn Fn(&T) -> U) -> Schedule<U> {
     match schedule {
         Schedule::Constant(value) => Schedule::Constant(change(value)),
-        Schedule::Cosine { from, to, warmup } => {
-            Schedule::Cosine { from: change(from), to: change(to), warmup: *warmup }
+        Schedule::Cosine { from, to, warmup, decay } => {
+            Schedule::Cosine { from: change(from), to: change(to), warmup: *warmup, decay: *decay }
         }
-        Schedule::Linear { from, to, warmup } => {
-            Schedule::Linear { from: change(from), to: change(to), warmup: *warmup }
+        Schedule::Linear { from, to, warmup, decay } => {
+            Schedule::Linear { from: change(from), to: change(to), warmup: *warmup, decay: *decay }
         }
         Schedule::Then { first, next, after } => Schedule::Then {
             first: Box::new(map_schedule(first, change)),

@@ -3,12 +3,10 @@
 //! Depth `k` reads what the depth before knew at a token, and the token `k` places on; a layer of its own then predicts
 //! the token after that one (DeepSeek-V3 technical report, section 2.2, equations 21 to 25).
 
-use std::sync::Arc;
-
 use candle_core::Tensor;
 
+use super::balance::Balance;
 use super::error::ModelError;
-use super::layers::Context;
 use super::ops;
 use super::packed::Packed;
 use super::transformer::{LogProbs, Pass, Transformer};
@@ -20,16 +18,20 @@ pub struct LogProbsAhead {
     pub next: LogProbs,
     /// For each depth the log-probabilities of the same targets, as far as they lie deep enough in their sequence.
     pub farther: Vec<Option<Tensor>>,
+    /// The share of this batch in the loss that balances the experts, of all sparse layers.
+    pub balance: f64,
 }
 
 impl LogProbsAhead {
-    /// The share of this batch in a mean over `count` targets: `-(sum(next) + weight / depths · sum(farther)) / count`.
+    /// The share of this batch in a mean over `count` targets: `-(sum(next) + weight / depths · sum(farther)) / count`,
+    /// and the loss that balances the experts.
     pub fn loss(&self, count: usize, weight: f64) -> Result<Tensor, ModelError> {
         let mut sum = self.next.log_probs.sum_all()?;
         for farther in self.farther.iter().flatten() {
             sum = (sum + (farther.sum_all()? * (weight / self.farther.len() as f64))?)?;
         }
-        Ok((sum * (-1.0 / count.max(1) as f64))?)
+        // The gradient of the balance has its own way back, through the routers.
+        Ok(sum.affine(-1.0 / count.max(1) as f64, self.balance)?)
     }
 }
 
@@ -37,13 +39,31 @@ impl Transformer {
     /// As [`Transformer::log_probs`], and for each layer that looks ahead the log-probabilities of those targets that
     /// its depth can predict: `targets[i]` is predicted at depth `k` from the row `k` places before `rows[i]`.
     pub fn log_probs_ahead(&self, packed: &Packed, rows: &[u32], targets: &[u32]) -> Result<LogProbsAhead, ModelError> {
-        self.check_targets(packed, rows, targets)?;
+        self.log_probs_to_learn(packed, rows, targets, true, None)
+    }
+
+    /// All that a training step on likelihood asks for: the log-probabilities, with those of the layers that look ahead
+    /// where they have a part in the loss, and a loss that balances the experts.
+    pub fn log_probs_to_learn(
+        &self,
+        packed: &Packed,
+        rows: &[u32],
+        targets: &[u32],
+        ahead: bool,
+        balance: Option<Balance>,
+    ) -> Result<LogProbsAhead, ModelError> {
         let mut pass = self.pass();
+        pass.balance = balance;
+        if !ahead || self.plan().ahead.is_empty() {
+            let next = self.scored(&mut pass, packed, rows, targets, 1.0)?;
+            return Ok(LogProbsAhead { next, farther: Vec::new(), balance: pass.notes.balance });
+        }
+        self.check_targets(packed, rows, targets)?;
         // The first depth reads what the output head reads, as the engines that use these layers to draft tokens do.
         let every: Vec<u32> = (0..packed.ids.len() as u32).collect();
         let normed = pass.read(self, packed, &every)?;
         let head = self.variable(self.plan().head);
-        let (log_probs, entropy) = ops::log_prob(&ops::select_rows(&normed, rows)?, head, targets)?;
+        let (log_probs, entropy, hits) = ops::log_prob_and_hits(&ops::select_rows(&normed, rows)?, head, targets)?;
         let mut farther = Vec::with_capacity(self.plan().ahead.len());
         let mut known = Depth::first(packed, normed);
         for plan in &self.plan().ahead {
@@ -61,7 +81,8 @@ impl Transformer {
                 }
             });
         }
-        Ok(LogProbsAhead { next: LogProbs { log_probs, entropy, loads: pass.notes.loads }, farther })
+        let next = LogProbs { log_probs, entropy, hits, loads: pass.notes.loads };
+        Ok(LogProbsAhead { next, farther, balance: pass.notes.balance })
     }
 }
 
@@ -119,7 +140,7 @@ impl Depth {
         let both = Tensor::cat(&[embedded, known], 1)?;
         let merged = ops::linear(&both, model.variable(plan.projection))?;
         let lengths: Vec<usize> = sequences.iter().map(|piece| piece.length).collect();
-        let context = Arc::new(Context::new(model.config(), &lengths));
+        let context = pass.context(model, &lengths);
         Ok(Some(Self {
             ahead,
             hidden: pass.layers(std::slice::from_ref(&plan.layer), &context, &merged, None)?,

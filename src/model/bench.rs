@@ -149,8 +149,7 @@ fn generate(model: &Transformer, settings: &BenchSettings, pool: &rayon::ThreadP
     let sampler = Sampler::new(model)?;
     let ids = random_ids(model.config(), settings).into_iter().zip(0..);
     let prompts: Vec<Prompt> = ids.map(|(ids, row)| Prompt { ids, row, copies: 1 }).collect();
-    let sampling =
-        Sampling { temperature: 1.0, top_k: None, top_p: 1.0, max_new: settings.new, stop: Vec::new(), seed: 0 };
+    let sampling = Sampling { max_new: settings.new, ..Sampling::default() };
     let idle = peak_memory();
     let mut completions = Vec::new();
     let rates = measure(settings.repeats, settings.batch * settings.new, || {

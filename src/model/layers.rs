@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
 
+use super::balance::Balance;
 use super::config::{Attending, Config};
 use super::ops::{self, Angles, AttentionLayout, Choice, Piece};
 use super::router::Router;
@@ -25,6 +26,8 @@ pub(super) struct Notes {
     pub loads: Vec<Vec<u64>>,
     /// The choice and the weights of each router, if they are asked for.
     pub routes: Option<Vec<(Choice, Tensor)>>,
+    /// The balance loss of all sparse layers.
+    pub balance: f64,
 }
 
 impl Tensors {
@@ -45,6 +48,7 @@ pub(super) struct Context {
     angles: Arc<Angles>,
     lengths: Arc<[usize]>,
     router: Option<Router>,
+    balance: Option<Balance>,
     eps: f64,
 }
 
@@ -57,8 +61,14 @@ impl Context {
             angles: Arc::new(Angles::new(&rope.frequencies(width), rope.amplitude(), longest)),
             lengths: lengths.into(),
             router: Router::new(config),
+            balance: None,
             eps: config.norm_eps(),
         }
+    }
+
+    /// The same with a loss that balances the experts.
+    pub fn balanced(self, balance: Option<Balance>) -> Self {
+        Self { balance, ..self }
     }
 }
 
@@ -176,8 +186,9 @@ fn feed_forward(
         FeedForwardPlan::Dense { gate_up, down } => ops::mlp(x, model.variable(*gate_up), model.variable(*down)),
         FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
             let logits = ops::linear(x, model.variable(*gate))?;
-            let (choice, weights) = route(model, context, *bias, &logits)?;
+            let (choice, weights, balance) = route(model, context, *bias, &logits)?;
             notes.loads.push(choice.loads());
+            notes.balance += balance;
             let routed = ops::experts(x, &weights, model.variable(*experts), &choice)?;
             if let Some(routes) = &mut notes.routes {
                 routes.push((choice, weights));
@@ -190,15 +201,16 @@ fn feed_forward(
     }
 }
 
-/// The experts that a sparse layer chooses, and their weights.
+/// The experts that a sparse layer chooses, their weights, and the balance loss.
 pub(super) fn route(
     model: &Tensors,
     context: &Context,
     bias: Option<usize>,
     logits: &Tensor,
-) -> Result<(Choice, Tensor)> {
+) -> Result<(Choice, Tensor, f64)> {
     let Some(router) = &context.router else {
         candle_core::bail!("a sparse layer in a model without a router");
     };
-    ops::route(logits, router, bias.map_or(&[][..], |bias| &model.biases[bias]))
+    let balance = context.balance.as_ref().map(|balance| (balance, &*context.lengths));
+    ops::route_balanced(logits, router, bias.map_or(&[][..], |bias| &model.biases[bias]), balance)
 }

@@ -1,6 +1,7 @@
 //! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU.
 
 mod ahead;
+mod balance;
 pub mod bench;
 pub mod commands;
 mod config;
@@ -24,6 +25,7 @@ mod transformer;
 mod weights;
 
 pub use ahead::LogProbsAhead;
+pub use balance::{Balance, Pull};
 pub use config::{Config, DeepseekConfig, LlamaConfig, Qwen2Config, Qwen3MoeConfig, Rope, Scaling, SpecialTokens};
 pub use error::ModelError;
 pub use gradients::{Gradients, PartLoss, gradients};
@@ -31,7 +33,7 @@ pub use optimizer::{AdamW, AdamWSettings, Moments};
 pub use packed::Packed;
 pub use prepare::prepare;
 pub use router::{Router, Scoring};
-pub use sampler::{Completion, Prompt, Sampler, Sampling};
+pub use sampler::{Completion, Ended, Prompt, Sampler, Sampling};
 pub use scores::Scores;
 pub use training_state::{load_state, save_state};
 pub use transformer::{Forward, LogProbs, Trace, Transformer};

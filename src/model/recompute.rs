@@ -185,7 +185,7 @@ impl Link {
             FeedForwardPlan::Dense { gate_up, down } => gated(*gate_up, *down),
             FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
                 let logits = ops::linear(&x.as_tensor().detach(), self.layers.detached.variable(*gate))?;
-                let (choice, weights) = layers::route(model, context, *bias, &logits)?;
+                let (choice, weights, _) = layers::route(model, context, *bias, &logits)?;
                 let weights = leaf(weights)?;
                 let [routed, weights_grad] = back([&x, &weights], grad.clone(), |[x, weights]| {
                     ops::experts(x, weights, model.variable(*experts), &choice)

@@ -18,6 +18,11 @@ pub struct Sampling {
     pub top_k: Option<usize>,
     /// Choose among the likeliest tokens that together hold this share of probability; 1 keeps all.
     pub top_p: f32,
+    /// Choose among the tokens that are at least this share as likely as the likeliest; 0 keeps all.
+    pub min_p: f32,
+    /// Makes tokens that the prompt or the completion holds already less likely (Keskar et al. 2019, CTRL, section 4.1):
+    /// a positive logit of theirs is divided by it, a negative one multiplied; 1 leaves them.
+    pub repetition_penalty: f32,
     /// The most tokens of a completion.
     pub max_new: usize,
     /// Tokens that end a completion.
@@ -25,6 +30,25 @@ pub struct Sampling {
     /// Names the random numbers, together with a row and the place of a token in its completion.
     pub seed: u64,
 }
+
+impl Default for Sampling {
+    /// Plain sampling, of no token at all until `max_new` is given.
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: None,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            max_new: 0,
+            stop: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+/// Tells of the tokens of a completion so far, the latest included, whether they end it.
+pub type Ended<'a> = &'a (dyn Fn(&[u32]) -> bool + Sync);
 
 /// A prompt to be completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +68,10 @@ pub struct Completion {
     pub row: u64,
     /// The new tokens, a stop token included where one was met.
     pub ids: Vec<u32>,
-    /// The log-probability of each new token at the temperature, before top-k and top-p: what training computes of it.
+    /// The log-probability of each new token at the temperature, before the choice is narrowed and repetition penalised:
+    /// what training computes of it.
     pub log_probs: Vec<f32>,
-    /// Whether a stop token was met.
+    /// Whether a stop token was met, or the completion ended otherwise than by its length.
     pub stopped: bool,
 }
 
@@ -66,6 +91,18 @@ impl Sampler {
     /// Completes prompts, in the order of prompts and copies. A prompt without tokens is completed by nothing.
     #[must_use]
     pub fn generate(&self, pool: &rayon::ThreadPool, prompts: &[Prompt], sampling: &Sampling) -> Vec<Completion> {
+        self.generate_until(pool, prompts, sampling, &|_| false)
+    }
+
+    /// The same, where a completion also ends when `ended` says so of its tokens.
+    #[must_use]
+    pub fn generate_until(
+        &self,
+        pool: &rayon::ThreadPool,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        ended: Ended,
+    ) -> Vec<Completion> {
         let rows = prompts.iter().map(|prompt| prompt.copies).sum();
         let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(0);
         let terms = self.decoder.terms(longest + sampling.max_new, sampling.temperature);
@@ -75,7 +112,7 @@ impl Sampler {
             let shards = (0..shards)
                 .into_par_iter()
                 .with_max_len(1)
-                .map(|_| Shard::new(&self.decoder, sampling, &terms, rows, shards).run(&queue));
+                .map(|_| Shard::new(&self.decoder, sampling, ended, &terms, rows, shards).run(&queue));
             shards.collect()
         });
         let mut done: Vec<_> = done.into_iter().flatten().collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
+use super::balance::Balance;
 use super::config::Config;
 use super::error::ModelError;
 use super::layers::{self, Context, Notes, Tensors};
@@ -24,6 +25,15 @@ pub struct Transformer {
     recompute: bool,
 }
 
+/// The log-probabilities of chosen tokens, and the entropies of what they were chosen from.
+pub struct PolicyProbs {
+    /// The log-probability of each row's target, `[rows]`.
+    pub log_probs: Tensor,
+    /// The entropy of each row in nats, `[rows]`.
+    pub entropy: Tensor,
+    pub loads: Vec<Vec<u64>>,
+}
+
 /// What a forward pass gives.
 pub struct Forward {
     /// The logits of the chosen rows, `[rows, vocabulary]`.
@@ -38,6 +48,8 @@ pub struct LogProbs {
     pub log_probs: Tensor,
     /// The entropy of each row's distribution, in nats; no gradient flows through it.
     pub entropy: Vec<f32>,
+    /// Whether no other token was likelier than each row's target.
+    pub hits: Vec<bool>,
     /// How many tokens each expert saw, for each sparse layer.
     pub loads: Vec<Vec<u64>>,
 }
@@ -55,6 +67,8 @@ pub struct Trace {
 pub(super) struct Pass {
     tensors: Arc<Tensors>,
     recompute: Option<Layers>,
+    /// The loss that balances the experts, where one is asked for.
+    pub balance: Option<Balance>,
     pub notes: Notes,
 }
 
@@ -204,15 +218,67 @@ impl Transformer {
         targets: &[u32],
         temperature: f32,
     ) -> Result<LogProbs, ModelError> {
+        self.scored(&mut self.pass(), packed, rows, targets, temperature)
+    }
+
+    pub(super) fn scored(
+        &self,
+        pass: &mut Pass,
+        packed: &Packed,
+        rows: &[u32],
+        targets: &[u32],
+        temperature: f32,
+    ) -> Result<LogProbs, ModelError> {
         self.check_targets(packed, rows, targets)?;
-        let mut pass = self.pass();
         let mut hidden = pass.read(self, packed, rows)?;
         if temperature != 1.0 {
             // The head is linear, so that dividing what it reads divides the logits.
             hidden = (hidden / f64::from(temperature))?;
         }
-        let (log_probs, entropy) = ops::log_prob(&hidden, self.variable(self.plan.head), targets)?;
-        Ok(LogProbs { log_probs, entropy, loads: pass.notes.loads })
+        let (log_probs, entropy, hits) = ops::log_prob_and_hits(&hidden, self.variable(self.plan.head), targets)?;
+        Ok(LogProbs { log_probs, entropy, hits, loads: std::mem::take(&mut pass.notes.loads) })
+    }
+
+    /// How many tokens of a batch each expert sees, for each sparse layer; nothing is kept for a backward pass.
+    pub fn loads(&self, packed: &Packed) -> Result<Vec<Vec<u64>>, ModelError> {
+        packed.check(self.config.vocab_size(), &[0])?;
+        let tensors = self.pass().tensors.detached();
+        let context = Context::new(&self.config, &packed.lengths);
+        let mut notes = Notes::default();
+        let mut x = ops::select_rows(&self.variable(self.plan.embedding).detach(), &packed.ids)?;
+        for plan in &self.plan.layers {
+            x = layers::layer(&tensors, plan, &context, &x, &mut notes)?;
+        }
+        Ok(notes.loads)
+    }
+
+    /// As [`Transformer::log_probs_at`], with an entropy of each row through which gradients flow as well.
+    pub fn log_probs_and_entropy(
+        &self,
+        packed: &Packed,
+        rows: &[u32],
+        targets: &[u32],
+        temperature: f32,
+    ) -> Result<PolicyProbs, ModelError> {
+        self.check_targets(packed, rows, targets)?;
+        let mut pass = self.pass();
+        let hidden = (pass.read(self, packed, rows)? / f64::from(temperature))?;
+        let (log_probs, entropy) = ops::log_prob_and_entropy(&hidden, self.variable(self.plan.head), targets)?;
+        Ok(PolicyProbs { log_probs, entropy, loads: std::mem::take(&mut pass.notes.loads) })
+    }
+
+    /// Comes nearer to another model of the same plan: each weight by a share of the way to the other's.
+    pub fn approach(&mut self, other: &Self, share: f64) -> Result<(), ModelError> {
+        let nearer = |mine: &[f32], theirs: &[f32]| {
+            let pairs = mine.iter().zip(theirs);
+            pairs.map(|(mine, theirs)| (f64::from(*mine) * (1.0 - share) + f64::from(*theirs) * share) as f32).collect()
+        };
+        let variables = self.variables.iter().zip(&other.variables);
+        let values = variables
+            .map(|((_, mine), (_, theirs))| ops::read(mine, |mine| ops::read(theirs, |theirs| nearer(mine, theirs)))?);
+        let values = values.collect::<Result<Vec<Vec<f32>>, candle_core::Error>>()?;
+        let biases = self.biases.iter().zip(&other.biases).map(|(mine, theirs)| nearer(mine, theirs)).collect();
+        self.replace(values, biases)
     }
 
     /// Moves the routers' biases towards an even load: up for experts that saw less than the mean, down for those that
@@ -249,7 +315,7 @@ impl Transformer {
         let tensors = Arc::new(Tensors { variables, biases: self.biases.clone() });
         let recompute =
             self.recompute.then(|| Layers { tensors: Arc::clone(&tensors), detached: Arc::new(tensors.detached()) });
-        Pass { tensors, recompute, notes: Notes::default() }
+        Pass { tensors, recompute, balance: None, notes: Notes::default() }
     }
 
     pub(super) fn variable(&self, at: usize) -> &Tensor {
@@ -258,9 +324,14 @@ impl Transformer {
 }
 
 impl Pass {
+    /// What all layers share that read sequences of these lengths.
+    pub fn context(&self, model: &Transformer, lengths: &[usize]) -> Arc<Context> {
+        Arc::new(Context::new(&model.config, lengths).balanced(self.balance.clone()))
+    }
+
     /// The normed hidden states of the chosen rows.
     pub fn read(&mut self, model: &Transformer, packed: &Packed, rows: &[u32]) -> Result<Tensor, ModelError> {
-        let context = Arc::new(Context::new(&model.config, &packed.lengths));
+        let context = self.context(model, &packed.lengths);
         let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
         let finish = Finish { rows: (!every_row).then(|| rows.to_vec()), norm: model.plan.norm };
         let x = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;

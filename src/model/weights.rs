@@ -160,6 +160,14 @@ impl HubTensor {
 }
 
 impl Plan {
+    /// The numbers of the layers that choose experts, those that look ahead after the others.
+    #[must_use]
+    pub fn sparse_layers(&self) -> Vec<usize> {
+        let layers = self.layers.iter().chain(self.ahead.iter().map(|it| &it.layer)).enumerate();
+        let sparse = layers.filter(|(_, it)| matches!(it.feed_forward, FeedForwardPlan::Sparse { .. }));
+        sparse.map(|(number, _)| number).collect()
+    }
+
     /// The tensors of a language model with this configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {

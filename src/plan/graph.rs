@@ -8,18 +8,18 @@ use petgraph::{
     visit::{Dfs, EdgeRef, Reversed},
 };
 
-use crate::{lang::StepId, plan::Step};
+use crate::{base::named::Name, lang::StepId, plan::Step};
 
 /// A graph without cycles: a step can only take what a step before it makes. Node numbers are step numbers.
 #[derive(Clone, Debug, Default)]
-pub struct Graph(DiGraph<StepId, String>);
+pub struct Graph(DiGraph<StepId, Name>);
 
 /// That the artifact of one step goes into a port of another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
     pub from: StepId,
     pub to: StepId,
-    pub port: String,
+    pub port: Name,
 }
 
 impl Graph {
@@ -44,7 +44,7 @@ impl Graph {
     #[must_use]
     pub fn edges(&self) -> Vec<Edge> {
         let step = |at: NodeIndex| StepId(at.index());
-        let edge = |it: petgraph::graph::EdgeReference<'_, String>| Edge {
+        let edge = |it: petgraph::graph::EdgeReference<'_, Name>| Edge {
             from: step(it.source()),
             to: step(it.target()),
             port: it.weight().clone(),

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
-    base::digest::{Digest, FieldHasher},
+    base::{
+        argument::canonical,
+        digest::{Digest, FieldHasher},
+    },
     lang::StepId,
     plan::Step,
 };
@@ -42,15 +45,14 @@ impl KeyFields {
     ) -> Option<Self> {
         let mut inputs = BTreeMap::new();
         for (port, steps) in &step.inputs {
-            inputs.insert(port.clone(), steps.iter().map(|it| input(*it)).collect::<Option<Vec<_>>>()?);
+            inputs.insert(port.to_string(), steps.iter().map(|it| input(*it)).collect::<Option<Vec<_>>>()?);
         }
         let mut files = BTreeMap::new();
         for argument in step.files.keys() {
             files.insert(argument.clone(), file(argument)?);
         }
-        let counts = |name: &str| !BESIDE_THE_KEY.contains(&(step.stage.as_str(), name));
-        let arguments = step.arguments.iter().filter(|(name, _)| counts(name));
-        let arguments = arguments.map(|(name, value)| (name.clone(), canonical(value))).collect();
+        let arguments = step.arguments.iter().filter(|(name, _)| counts(step, name));
+        let arguments = arguments.map(|(name, value)| (name.to_string(), canonical(value))).collect();
         let (stage, version) = (step.stage.clone(), step.version);
         Some(Self { arguments, backend: BACKEND.to_owned(), files, inputs, stage, version })
     }
@@ -79,16 +81,39 @@ impl KeyFields {
     }
 }
 
-/// The same value with the keys of every object sorted.
-fn canonical(value: &Json) -> Json {
-    match value {
-        Json::Object(members) => {
-            let sorted: BTreeMap<&String, Json> = members.iter().map(|(key, it)| (key, canonical(it))).collect();
-            sorted.into_iter().map(|(key, it)| (key.clone(), it)).collect::<serde_json::Map<_, _>>().into()
-        }
-        Json::Array(elements) => elements.iter().map(canonical).collect(),
-        other => other.clone(),
+/// The key of a step without its record: what [`KeyFields::key`] of [`KeyFields::of`] comes to; None where some of what
+/// goes in is not known.
+#[must_use]
+pub fn key(
+    step: &Step,
+    input: &dyn Fn(StepId) -> Option<Digest>,
+    file: &dyn Fn(&str) -> Option<Digest>,
+) -> Option<Digest> {
+    let mut hasher = FieldHasher::new();
+    hasher.field("stage", step.stage.as_bytes());
+    hasher.field("version", &step.version.to_le_bytes());
+    hasher.field("backend", BACKEND.as_bytes());
+    for (name, value) in step.arguments.iter().filter(|(name, _)| counts(step, name)) {
+        value.canonical(|text| _ = hasher.member("arguments.", name, text.as_bytes()));
     }
+    for name in step.files.keys() {
+        hasher.member("files.", name, file(name)?.hex().as_bytes());
+    }
+    let mut digests = String::new();
+    for (port, steps) in &step.inputs {
+        digests.clear();
+        for (at, id) in steps.iter().enumerate() {
+            digests.push_str(if at > 0 { " " } else { "" });
+            digests.push_str(&input(*id)?.hex());
+        }
+        hasher.member("inputs.", port, digests.as_bytes());
+    }
+    Some(hasher.finish())
+}
+
+/// Whether an argument is part of the key.
+fn counts(step: &Step, name: &str) -> bool {
+    !BESIDE_THE_KEY.contains(&(step.stage.as_str(), name))
 }
 
 #[cfg(test)]

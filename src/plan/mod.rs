@@ -8,14 +8,15 @@ pub mod key;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde_json::Value as Json;
-
 pub use crate::lang::{Condition, Figure, Gate, Output, ParamValue, StepId};
-use crate::{base::span::Span, lang::Type};
+use crate::{
+    base::{argument::Argument, named::Named, span::Span},
+    lang::Type,
+};
 pub use changes::{Change, Changes, Sided, changes};
 pub use diff::{Difference, Side, differences};
 pub use graph::Graph;
-pub use key::{BACKEND, KeyFields};
+pub use key::{BACKEND, KeyFields, key};
 
 /// Every step that a recipe asks for, those that are needed first.
 #[derive(Clone, Debug, Default)]
@@ -42,15 +43,15 @@ pub struct Step {
     /// The version of the stage's code, a part of the key.
     pub version: u32,
     /// Every argument that is neither an artifact nor a file, in base units, defaults filled in.
-    pub arguments: BTreeMap<String, Json>,
+    pub arguments: Named<Argument>,
     /// The files that arguments of type `path` name, relative to the recipe.
     pub files: BTreeMap<String, PathBuf>,
     /// The steps whose artifacts go into each port, in order.
-    pub inputs: BTreeMap<String, Vec<StepId>>,
+    pub inputs: Named<Vec<StepId>>,
     pub returns: Type,
     pub span: Span,
     /// Where each argument was written: the recipe, a `--set`, or the default in the library.
-    pub argument_spans: BTreeMap<String, Span>,
+    pub argument_spans: Named<Span>,
 }
 
 impl Plan {

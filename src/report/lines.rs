@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::format;
-use crate::run::{Event, Status};
+use super::{format, why};
+use crate::{
+    base::decision::Person,
+    run::{Event, Status},
+};
 
 /// The figures that a person watches, the most telling first.
-const WATCHED: [&str; 6] = ["loss", "reward", "accuracy", "completions/mean_length", "pass1", "acceptance"];
+const WATCHED: [&str; 8] =
+    ["loss", "reward", "accuracy", "completions/mean_length", "pass1", "acceptance", "rows/dropped", "rows/truncated"];
 
 /// The line of an event. Progress and finds have none of their own: there are too many.
 #[must_use]
@@ -43,6 +47,13 @@ pub fn line(event: &Event) -> Option<String> {
             entry("FAILED", address, &lines.collect::<Vec<_>>().join("\n          "))
         }
         Event::StepStopped { address } => entry("stop", address, ""),
+        Event::StepAsks { address, tally, command, .. } => {
+            entry("review", address, &format!("{}: type `{command}`", why::review(*tally)))
+        }
+        Event::Reviewed { address, people } => {
+            let people: Vec<String> = people.iter().map(person).collect();
+            entry("people", address, &people.join("; "))
+        }
         Event::StepSkipped { address, after } => entry("skip", address, &format!("{after} failed")),
         Event::Gate { text, passed, figures } => {
             let figures: Vec<String> =
@@ -59,10 +70,28 @@ pub fn line(event: &Event) -> Option<String> {
                 Status::Done => format!("done in {time}"),
                 Status::Failed => format!("failed after {time}: what does not depend on the failed steps is made"),
                 Status::GateFailed => format!("done in {time}, but a condition does not hold"),
+                Status::Waiting => {
+                    format!("waiting for a person after {time}: what does not build on the review is made")
+                }
                 Status::Interrupted => format!("interrupted after {time}: run again to go on"),
             }
         }
     })
+}
+
+/// What a person decided: `ada 12 accepted, 3 refused (2026-01-31 10:20:00 to 2026-01-31 11:00:00)`.
+#[must_use]
+pub fn person(person: &Person) -> String {
+    let counts = [(person.accepted, "accepted"), (person.edited, "edited"), (person.refused, "refused")];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let mut parts: Vec<String> =
+        counts.map(|(count, word)| format!("{} {word}", format::count(*count as u64))).collect();
+    if person.overruled > 0 {
+        parts.push(format!("{} decided otherwise by another", format::count(person.overruled as u64)));
+    }
+    let (first, last) = (format::date(person.first), format::date(person.last));
+    let when = if first == last { first } else { format!("{first} to {last}") };
+    format!("{} {} ({when} UTC)", person.name, parts.join(", "))
 }
 
 /// How far a step is: `40 %  zero  400 of 1,000 steps, reward 0.6312`.

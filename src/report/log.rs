@@ -63,6 +63,7 @@ impl Run {
             (Some(Status::Done), _) => "done",
             (Some(Status::Failed), _) => "failed",
             (Some(Status::GateFailed), _) => "gate failed",
+            (Some(Status::Waiting), _) => "waiting",
             (Some(Status::Interrupted), _) => "interrupted",
             (None, true) => "running",
             (None, false) => "killed",

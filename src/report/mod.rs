@@ -12,6 +12,7 @@ pub mod lines;
 pub mod log;
 pub mod origins;
 pub mod plan;
+pub mod rows;
 pub mod show;
 pub mod status;
 pub mod table;

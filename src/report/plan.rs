@@ -12,9 +12,19 @@ use crate::{
     schedule::{Price, Prospect, Schedule, Scheduled, State},
 };
 
+/// Another machine that a plan is priced for; every rate is that of one device.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    pub name: String,
+    pub devices: usize,
+    pub training: f64,
+    pub sampling: f64,
+    pub stream: Option<f64>,
+}
+
 /// One line for each step under a line of totals.
 #[must_use]
-pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources) -> String {
+pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources, elsewhere: Option<&Elsewhere>) -> String {
     let rows = plan.steps.iter().zip(&schedule.steps).map(|(step, scheduled)| {
         let why = scheduled.why.as_ref();
         let mut row = vec![
@@ -25,11 +35,55 @@ pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources) -> String {
             why.and_then(|why| why::place(why, sources)).unwrap_or_default(),
         ];
         row.extend(figures(scheduled.price.as_ref()));
+        row.extend(elsewhere.map(|it| it.device_hours(scheduled.price.as_ref())));
         row
     });
     let rows: Vec<Vec<String>> = rows.collect();
-    let aligns = [[Align::Left; 5], [Align::Right; 5]].concat();
-    format!("{}\n{}", totals(schedule), format::columns(&rows, &aligns))
+    let aligns = [[Align::Left; 5].as_slice(), &[Align::Right; 6]].concat();
+    let machine = elsewhere.map(|it| format!("{}\n", it.line(schedule))).unwrap_or_default();
+    format!("{}\n{machine}{}", totals(schedule), format::columns(&rows, &aligns))
+}
+
+impl Elsewhere {
+    /// `priced for 512 x H800: 343 TFLOP/s each in training, 183 TFLOP/s in sampling, 38 tokens/s an answer; 147k device-hours`.
+    fn line(&self, schedule: &Schedule) -> String {
+        let open = schedule.steps.iter().filter(|step| step.is_open()).filter_map(|step| step.price.as_ref());
+        let hours = self.hours(open.map(|it| it.alone).sum());
+        let [training, sampling] = [self.training, self.sampling].map(|it| format::short(it, "FLOP"));
+        let stream = self.stream.map(|it| format!(", {it} tokens/s an answer")).unwrap_or_default();
+        format!(
+            "priced for {} x {}: {training}/s each in training, {sampling}/s in sampling{stream}; {} device-hours",
+            self.devices,
+            self.name,
+            format::short(hours, "").trim_end()
+        )
+    }
+
+    fn device_hours(&self, price: Option<&Price>) -> String {
+        price.map(|it| format!("{} device-h", format::short(self.hours(it.alone), "").trim_end())).unwrap_or_default()
+    }
+
+    fn hours(&self, seconds: f64) -> f64 {
+        seconds * self.devices as f64 / 3_600.0
+    }
+}
+
+/// What the steps of some addresses minimise, under the plan: those that have one formula together.
+#[must_use]
+pub fn formulas(steps: &[(String, Vec<String>)]) -> String {
+    let mut told: Vec<(&[String], Vec<&str>)> = Vec::new();
+    for (address, lines) in steps {
+        match told.iter_mut().find(|(known, _)| known == lines) {
+            Some((_, addresses)) => addresses.push(address),
+            None => told.push((lines, vec![address])),
+        }
+    }
+    let mut text = String::new();
+    for (lines, addresses) in told {
+        text.push_str(&format!("\n{}\n", addresses.join(", ")));
+        lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+    }
+    text
 }
 
 /// `run`, or a word for a step that need not begin afresh.
@@ -37,7 +91,8 @@ fn state(scheduled: &Scheduled) -> &'static str {
     match &scheduled.prospect {
         Prospect::Resumes { .. } => "resume",
         Prospect::Extends { .. } => "extend",
-        Prospect::Afresh | Prospect::StartsOver { .. } => scheduled.state.name(),
+        Prospect::Reviewed(tally) if !tally.is_complete() => "review",
+        Prospect::Afresh | Prospect::StartsOver { .. } | Prospect::Reviewed(_) => scheduled.state.name(),
     }
 }
 
@@ -50,6 +105,7 @@ fn beginning(prospect: &Prospect) -> String {
             format!("; goes on after {}, where the shorter run ended", format::count(*done))
         }
         Prospect::StartsOver { reason } => format!("; starts over: {reason}"),
+        Prospect::Reviewed(tally) => format!("; {}", why::review(*tally)),
     }
 }
 
@@ -114,10 +170,10 @@ pub fn amounts(schedule: &Schedule) -> String {
 
 /// The same for programs. A step that waits is one that runs: its state is `run`, its key null.
 #[must_use]
-pub fn json(plan: &Plan, schedule: &Schedule, sources: &Sources) -> Value {
+pub fn json(plan: &Plan, schedule: &Schedule, sources: &Sources, elsewhere: Option<&Elsewhere>) -> Value {
     let address = |id: &StepId| plan.step(*id).map(|step| step.address.clone());
     let steps = plan.steps.iter().zip(&schedule.steps).map(|(step, scheduled)| {
-        let inputs = step.inputs.iter().map(|(port, ids)| (port.clone(), ids.iter().filter_map(address).collect()));
+        let inputs = step.inputs.iter().map(|(port, ids)| (port.to_string(), ids.iter().filter_map(address).collect()));
         let inputs: serde_json::Map<String, Value> = inputs.collect();
         let why = scheduled.why.as_ref();
         json!({
@@ -131,6 +187,12 @@ pub fn json(plan: &Plan, schedule: &Schedule, sources: &Sources) -> Value {
             "place": why.and_then(|why| why::place(why, sources)),
             "estimate": scheduled.price,
         })
+    });
+    let steps = steps.zip(&schedule.steps).map(|(mut step, scheduled)| {
+        if let (Some(elsewhere), Some(price)) = (elsewhere, &scheduled.price) {
+            step["device_hours"] = elsewhere.hours(price.alone).into();
+        }
+        step
     });
     let (seconds, unknown) = schedule.seconds();
     let open = || schedule.steps.iter().filter_map(|step| step.price.as_ref().filter(|_| step.is_open()));

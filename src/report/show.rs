@@ -3,7 +3,7 @@
 use super::{
     format::{self, Align},
     lineage::Lineage,
-    trace, value,
+    lines, rows, trace, value,
 };
 use crate::store::{Record, Store};
 
@@ -12,7 +12,7 @@ use crate::store::{Record, Store};
 pub fn record(store: &Store, lineage: &Lineage<'_>, record: &Record) -> String {
     let mut text = format!("{} ({})\n", record.address, record.stage);
     let state = if store.holds(record) { "" } else { "  (gone or damaged)" };
-    let rows = lineage.rows(&record.output).map(|rows| ("rows", format::count(rows)));
+    let count = lineage.rows(&record.output).map(|rows| ("rows", format::count(rows)));
     let facts = [
         ("key", record.key.hex()),
         ("object", format!("{}{state}", record.output)),
@@ -21,7 +21,7 @@ pub fn record(store: &Store, lineage: &Lineage<'_>, record: &Record) -> String {
         ("run", record.run.clone()),
     ];
     let mut rows: Vec<Vec<String>> =
-        facts.into_iter().chain(rows).map(|(name, value)| vec![format!("  {name}"), value]).collect();
+        facts.into_iter().chain(count).map(|(name, value)| vec![format!("  {name}"), value]).collect();
     text.push_str(&format::columns(&rows, &[Align::Left, Align::Left]));
 
     text.push_str("made from\n");
@@ -44,6 +44,17 @@ pub fn record(store: &Store, lineage: &Lineage<'_>, record: &Record) -> String {
     let files = record.files.iter();
     rows = files.map(|it| vec![format!("  {}", it.name), format::size(it.bytes), it.digest.short()]).collect();
     text.push_str(&format::columns(&rows, &[Align::Left, Align::Right, Align::Left]));
+    if let Some(figures) = rows::figures(&store.object(&record.output)) {
+        text.push_str("figures\n");
+        text.push_str(&figures);
+    }
+    if let Some(review) = &record.review {
+        text.push_str("decided on by\n");
+        review.people.iter().for_each(|person| text.push_str(&format!("  {}\n", lines::person(person))));
+        text.push_str(&format!("  decisions  {}\n", review.decisions.short()));
+    } else if record.stage == "review" {
+        text.push_str("decided on by nobody: every row was accepted unread\n");
+    }
     if !record.metrics.is_empty() {
         text.push_str("last figures\n");
         rows = record.metrics.iter().map(|(name, it)| vec![format!("  {name}"), format::figure(*it)]).collect();

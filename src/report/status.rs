@@ -6,10 +6,11 @@ use super::{
     cost::Costs,
     format::{self, Align},
     lineage::events,
-    lines,
+    lines, why,
 };
 use crate::{
-    run::{Event, Logged, Status},
+    base::digest::Digest,
+    run::{self, Event, Logged, Status},
     store::Store,
 };
 
@@ -25,6 +26,8 @@ pub struct Standing {
     started: u64,
     last: u64,
     costs: Costs,
+    /// The steps that wait for a person, with their keys and with what to type.
+    asking: BTreeMap<String, (Digest, String)>,
 }
 
 impl Standing {
@@ -63,9 +66,28 @@ impl Standing {
                 self.set(address, "FAILED", error.lines().next().unwrap_or_default().to_owned());
             }
             Event::StepStopped { address } => self.set(address, "stop", String::new()),
+            Event::StepAsks { address, key, tally, command } => {
+                self.asking.insert(address.clone(), (*key, command.clone()));
+                self.set(address, "review", format!("{}: type `{command}`", why::review(*tally)));
+            }
+            Event::Reviewed { address, people } => {
+                let people: Vec<String> = people.iter().map(lines::person).collect();
+                self.set(address, "done", format!("decided on by {}", people.join("; ")));
+            }
             Event::StepSkipped { address, after } => self.set(address, "skip", format!("{after} failed")),
             Event::Finished { status, .. } => self.status = Some(*status),
             Event::Gate { .. } | Event::Note { .. } => {}
+        }
+    }
+
+    /// Looks at how far the reviews are by now.
+    fn look(&mut self, store: &Store) {
+        for (address, (key, command)) in self.asking.clone() {
+            if let Some(tally) = run::tally(&store.review(&key)) {
+                let next =
+                    if tally.is_complete() { "`regimen run` goes on".to_owned() } else { format!("type `{command}`") };
+                self.set(&address, "review", format!("{}: {next}", why::review(tally)));
+            }
         }
     }
 
@@ -86,6 +108,7 @@ impl Standing {
             (Some(Status::Done), _) => "is done",
             (Some(Status::Failed), _) => "failed",
             (Some(Status::GateFailed), _) => "is done, but a condition does not hold",
+            (Some(Status::Waiting), _) => "waits for a person",
             (Some(Status::Interrupted), _) => "was interrupted",
             (None, true) => "is going on",
             (None, false) => "was killed; run again to go on",
@@ -128,5 +151,6 @@ fn read(store: &Store) -> Option<(String, Standing)> {
     let id = store.runs().pop()?;
     let mut standing = Standing::default();
     events(&store.run_file(&id)).for_each(|event| standing.add(&event));
+    standing.look(store);
     Some((id, standing))
 }

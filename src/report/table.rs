@@ -1,8 +1,8 @@
-//! The score table: every report among the outputs, side by side.
+//! The score table: every report side by side, in the shape of Table 2 of the R1 paper.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::format::{Align, columns};
 use crate::{
@@ -10,13 +10,27 @@ use crate::{
     run::Output,
 };
 
+/// Reports side by side, a row each.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+/// One report: what it is of, and its figures.
+#[derive(Clone, Debug)]
+struct Row {
+    label: String,
+    /// Under which settings the recipe was, where there are several.
+    variant: String,
+    figures: Map<String, Value>,
+}
+
 /// The reports among a recipe's outputs, in the order of the recipe; None where there are none.
 #[must_use]
 pub fn scores(plan: &Plan, outputs: &BTreeMap<String, Output>) -> Option<String> {
-    let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
+    let mut table = Table::default();
     let mut add = |label: &str, output: &str| {
-        let report = outputs.get(output).and_then(|output| read(&output.path));
-        rows.extend(report.map(|report| row(label, &report)));
+        outputs.get(output).into_iter().for_each(|output| _ = table.add(label, "", &output.path));
     };
     for (name, output) in &plan.outputs {
         match output {
@@ -26,32 +40,215 @@ pub fn scores(plan: &Plan, outputs: &BTreeMap<String, Output>) -> Option<String>
             }
         }
     }
-    let [left, right] = [Align::Left, Align::Right];
-    (rows.len() > 1).then(|| columns(&rows, &[left, right, left, right, right, right, right, right, right]))
+    table.screen()
 }
 
-const HEADS: [&str; 9] =
-    ["", "pass@1", "95 % interval", "mean length", "correct", "wrong", "unparseable", "truncated", "problems"];
+impl Table {
+    /// Adds the report of an artifact. Whether there is one in it.
+    pub fn add(&mut self, label: &str, variant: &str, artifact: &Path) -> bool {
+        let read = fs::read(artifact.join("report.json")).ok();
+        let read = read.and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
+        let Some(figures) = read.filter(|it| it.contains_key("pass1")) else { return false };
+        self.push(label, variant, figures);
+        true
+    }
 
-fn read(artifact: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(artifact.join("report.json")).ok()?)
-        .ok()
-        .filter(|report: &Value| report.get("pass1").is_some())
+    /// Adds figures. Those of one label stand together.
+    pub fn push(&mut self, label: &str, variant: &str, figures: Map<String, Value>) {
+        let row = Row { label: label.to_owned(), variant: variant.to_owned(), figures };
+        let last = self.rows.iter().rposition(|it| it.label == label);
+        self.rows.insert(last.map_or(self.rows.len(), |at| at + 1), row);
+    }
+
+    /// The table in columns, the mean over the variants of a label above them; None where it has no rows.
+    #[must_use]
+    pub fn screen(&self) -> Option<String> {
+        let mut rows: Vec<(String, Map<String, Value>)> = Vec::new();
+        for group in self.rows.chunk_by(|one, other| one.label == other.label) {
+            match group {
+                [row] => rows.push((row.name(), row.figures.clone())),
+                group => {
+                    rows.extend(group.first().map(|it| (it.label.clone(), mean(group))));
+                    rows.extend(group.iter().map(|it| (format!("  {}", it.variant), it.figures.clone())));
+                }
+            }
+        }
+        let columns_of = self.columns();
+        let head = std::iter::once(String::new()).chain(columns_of.iter().map(Column::head));
+        let body = rows.iter().map(|(label, figures)| {
+            std::iter::once(label.clone()).chain(columns_of.iter().map(|it| it.cell(figures))).collect()
+        });
+        let lines: Vec<Vec<String>> = std::iter::once(head.collect()).chain(body).collect();
+        let aligns = [vec![Align::Left], vec![Align::Right; columns_of.len()]].concat();
+        (!rows.is_empty()).then(|| columns(&lines, &aligns))
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The same for programs: an object for each report.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let rows = self.rows.iter().map(|row| {
+            let variant = (!row.variant.is_empty()).then_some(&row.variant);
+            json!({"report": row.label, "variant": variant, "figures": row.figures})
+        });
+        rows.collect()
+    }
+
+    /// The columns that any of the reports fills, in a fixed order, those of levels and sources in the reports' own.
+    fn columns(&self) -> Vec<Column> {
+        let mut found: Vec<Column> = Vec::new();
+        for name in self.rows.iter().flat_map(|row| row.figures.keys()) {
+            let column = Column::of(name);
+            found.extend(column.filter(|it| !found.contains(it)));
+        }
+        found.sort_by_key(|it| it.rank());
+        found
+    }
 }
 
-fn row(label: &str, report: &Value) -> Vec<String> {
-    let number = |field: &str| report.get(field).and_then(Value::as_f64);
-    let percent = |field: &str| number(field).map_or_else(|| "-".to_owned(), |share| format!("{:.1}", share * 100.0));
-    let count = |field: &str| number(field).map_or_else(|| "-".to_owned(), |count| super::format::count(count as u64));
-    vec![
-        label.to_owned(),
-        format!("{} %", percent("pass1")),
-        format!("{} to {}", percent("pass1_low"), percent("pass1_high")),
-        number("mean_length").map_or_else(|| "-".to_owned(), |length| format!("{length:.1}")),
-        count("correct"),
-        count("wrong"),
-        count("unparseable"),
-        count("truncated"),
-        count("rows"),
-    ]
+impl Row {
+    fn name(&self) -> String {
+        if self.variant.is_empty() { self.label.clone() } else { format!("{} {}", self.label, self.variant) }
+    }
+}
+
+/// The mean of each figure over some reports; an interval is that of the mean of independent ones.
+fn mean(rows: &[Row]) -> Map<String, Value> {
+    let number = |row: &Row, name: &str| row.figures.get(name).and_then(Value::as_f64);
+    let count = rows.len() as f64;
+    let mut figures = Map::new();
+    let names = rows.first().map(|row| row.figures.keys()).into_iter().flatten();
+    for name in names {
+        let values: Option<Vec<f64>> = rows.iter().map(|row| number(row, name)).collect();
+        figures.extend(values.map(|values| (name.clone(), Value::from(values.iter().sum::<f64>() / count))));
+    }
+    for name in figures.keys().cloned().collect::<Vec<_>>() {
+        let Some((base, end)) = bound(&name) else { continue };
+        let Some(centre) = figures.get(&base).and_then(Value::as_f64) else { continue };
+        let gaps: Option<f64> =
+            rows.iter().map(|row| Some((number(row, &name)? - number(row, &base)?).powi(2))).sum::<Option<f64>>();
+        let Some(gap) = gaps.map(|it| it.sqrt() / count) else { continue };
+        figures.insert(name, Value::from(if end == Bound::Low { centre - gap } else { centre + gap }));
+    }
+    figures
+}
+
+/// Which end of an interval a figure is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Low,
+    High,
+}
+
+/// The figure that another is an end of the interval of: `pass1_low_level_4` bounds `pass1_level_4`.
+fn bound(name: &str) -> Option<(String, Bound)> {
+    let of = |mark: &str| name.find(mark).map(|at| format!("{}{}", &name[..at], &name[at + mark.len()..]));
+    of("_low").map(|base| (base, Bound::Low)).or_else(|| of("_high").map(|base| (base, Bound::High)))
+}
+
+/// A column of the table, by the figure that it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Column {
+    /// A share with its interval.
+    Pass,
+    /// A share.
+    Share(String),
+    /// The share at a level or of a source.
+    Group(String),
+    /// A count of tokens.
+    Length,
+}
+
+/// The shares that are shown, in their order; `pass_at_` stands for all that begin so.
+const SHARES: [&str; 5] = ["pass_at_", "majority", "format", "language", "mixed"];
+
+impl Column {
+    /// The column that a figure belongs to; None for counts, and for the ends of intervals.
+    fn of(name: &str) -> Option<Self> {
+        if bound(name).is_some() {
+            return None;
+        }
+        match name {
+            "pass1" => Some(Self::Pass),
+            "mean_length" => Some(Self::Length),
+            _ if name.starts_with("pass1_") => Some(Self::Group(name.to_owned())),
+            _ if name.starts_with("pass_at_") || SHARES.contains(&name) => Some(Self::Share(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn rank(&self) -> usize {
+        match self {
+            Self::Pass => 0,
+            Self::Group(_) => 3,
+            Self::Share(name) => {
+                let at = SHARES.iter().position(|it| name.starts_with(it)).unwrap_or(SHARES.len());
+                if at < 2 { 1 + at } else { 2 + at }
+            }
+            Self::Length => usize::MAX,
+        }
+    }
+
+    fn head(&self) -> String {
+        match self {
+            Self::Pass => "pass@1".to_owned(),
+            Self::Length => "length".to_owned(),
+            Self::Share(name) => name.strip_prefix("pass_at_").map_or_else(|| name.clone(), |k| format!("pass@{k}")),
+            Self::Group(name) => name.trim_start_matches("pass1_").replace('_', " "),
+        }
+    }
+
+    fn cell(&self, figures: &Map<String, Value>) -> String {
+        let number = |name: &str| figures.get(name).and_then(Value::as_f64);
+        let percent = |name: &str| number(name).map(|share| format!("{:.1}", share * 100.0));
+        let cell = match self {
+            Self::Pass => percent("pass1").map(|share| match percent("pass1_low").zip(percent("pass1_high")) {
+                Some((low, high)) => format!("{share} [{low}, {high}]"),
+                None => share,
+            }),
+            Self::Share(name) | Self::Group(name) => percent(name),
+            Self::Length => number("mean_length").map(|length| format!("{length:.1}")),
+        };
+        cell.unwrap_or_else(|| "-".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(pass1: f64, spread: f64) -> Map<String, Value> {
+        let figures = json!({
+            "pass1": pass1, "pass1_low": pass1 - spread, "pass1_high": pass1 + spread, "pass_at_4": 0.9, "majority": 0.8,
+            "majority_low": 0.7, "rows": 10, "correct": 5, "format": 1.0, "language": 0.25, "mixed": 0.0,
+            "mean_length": 31.25, "pass1_level_4": 0.75, "pass1_low_level_4": 0.5, "rows_level_4": 5,
+        });
+        figures.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn reports_stand_side_by_side_and_variants_below_their_mean() {
+        let mut table = Table::default();
+        for (label, variant, pass1) in [("zero", "seed=1", 0.5), ("r1", "seed=1", 0.9), ("zero", "seed=2", 0.7)] {
+            table.push(label, variant, figures(pass1, 0.05));
+        }
+        insta::assert_snapshot!(table.screen().unwrap(), @r"
+                              pass@1  pass@4  majority  level 4  format  language  mixed  length
+        zero       60.0 [56.5, 63.5]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+          seed=1   50.0 [45.0, 55.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+          seed=2   70.0 [65.0, 75.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+        r1 seed=1  90.0 [85.0, 95.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
+        ");
+    }
+
+    #[test]
+    fn the_ends_of_intervals_are_told_by_their_names() {
+        assert!(bound("pass1_low_level_4") == Some(("pass1_level_4".to_owned(), Bound::Low)));
+        assert!(bound("majority_high") == Some(("majority".to_owned(), Bound::High)));
+        assert!(bound("pass1_level_4").is_none() && bound("mean_length").is_none());
+    }
 }

@@ -73,6 +73,7 @@ impl Terminal {
         self.tell_found();
         if let Event::StepFinished { address, .. }
         | Event::StepFailed { address, .. }
+        | Event::StepAsks { address, .. }
         | Event::StepStopped { address } = event
         {
             self.surface.end(address);

@@ -69,14 +69,15 @@ fn reward(reward: &Reward) -> String {
 }
 
 fn schedule(schedule: &Schedule<Value>) -> String {
-    let curve = |name: &str, from: &Value, to: &Value, warmup: u64| {
+    let curve = |name: &str, from: &Value, to: &Value, warmup: u64, decay: Option<u64>| {
         let warmup = if warmup == 0 { String::new() } else { format!(", warmup = {warmup} steps") };
-        format!("{name}({} to {}{warmup})", plain(from), plain(to))
+        let decay = decay.map(|decay| format!(", decay = {decay} steps")).unwrap_or_default();
+        format!("{name}({} to {}{warmup}{decay})", plain(from), plain(to))
     };
     match schedule {
         Schedule::Constant(value) => plain(value),
-        Schedule::Cosine { from, to, warmup } => curve("cosine", from, to, *warmup),
-        Schedule::Linear { from, to, warmup } => curve("linear", from, to, *warmup),
+        Schedule::Cosine { from, to, warmup, decay } => curve("cosine", from, to, *warmup, *decay),
+        Schedule::Linear { from, to, warmup, decay } => curve("linear", from, to, *warmup, *decay),
         Schedule::Then { first, next, after } => {
             format!("{} then {} after {after} steps", self::schedule(first), self::schedule(next))
         }
@@ -123,6 +124,7 @@ mod tests {
         let values = [
             json!({"constant": 3e-6}),
             json!({"cosine": {"from": 5e-5, "to": 5e-6, "warmup": 20}}),
+            json!({"linear": {"from": 1e-3, "to": 1e-4, "warmup": 0, "decay": 100}}),
             json!({"then": {"first": {"constant": {"value": 32.0, "unit": "tokens"}},
                             "next": {"constant": {"value": 64.0, "unit": "tokens"}}, "after": 8200}}),
             json!({"value": 10400.0, "unit": "steps"}),
@@ -140,6 +142,7 @@ mod tests {
             [
                 "3e-6",
                 "cosine(5e-5 to 5e-6, warmup = 20 steps)",
+                "linear(0.001 to 1e-4, decay = 100 steps)",
                 "32 tokens then 64 tokens after 8200 steps",
                 "10_400 steps",
                 "1 epoch",

@@ -23,6 +23,8 @@ pub enum What {
     Object(Damage),
     /// A file among the records.
     Record(PathBuf),
+    /// Lines in the journal of a review.
+    Review(PathBuf, Vec<usize>),
 }
 
 /// What became of something that is damaged.
@@ -79,6 +81,7 @@ impl Report {
             let (kind, digest, file) = match &finding.what {
                 What::Object(damage) => ("object", Some(damage.digest), damage.file.clone()),
                 What::Record(path) => ("record", None, Some(path.display().to_string())),
+                What::Review(path, _) => ("review", None, Some(path.display().to_string())),
             };
             let (aside, error) = match &finding.aside {
                 Aside::Moved(path) => (Some(path), None),
@@ -103,6 +106,11 @@ impl What {
             Self::Object(Damage { digest, file: Some(file) }) => format!("`{file}` of object {}", digest.short()),
             Self::Object(Damage { digest, file: None }) => format!("object {}", digest.short()),
             Self::Record(path) => format!("the record {}", path.display()),
+            Self::Review(path, lines) => {
+                let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+                let lines = format!("line {}", lines.join(", "));
+                format!("{lines} of {}; what it said counts for nothing and is to be decided anew", path.display())
+            }
         }
     }
 }

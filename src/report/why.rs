@@ -2,9 +2,9 @@
 
 use super::value;
 use crate::{
-    base::span::Sources,
+    base::{decision::Tally, span::Sources},
     plan::{Difference, Plan, Side, StepId},
-    schedule::{Schedule, State, Why},
+    schedule::{Prospect, Schedule, State, Why},
 };
 
 /// The reason in one phrase: `lr 1e-3 -> 2e-3`, `after dev1`, `new`.
@@ -74,7 +74,16 @@ pub fn explain(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) 
         let open: Vec<String> = open.filter_map(|id| plan.step(*id)).map(|step| step.address.clone()).collect();
         lines.push(format!("  {} must be made first", listed(&open)));
     }
+    if let Prospect::Reviewed(tally) = scheduled.prospect {
+        lines.push(format!("  {}: `regimen review {}`", review(tally), step.address));
+    }
     lines.join("\n") + "\n"
+}
+
+/// How far a review is, in one phrase: `waiting for a person (12 of 40 decided)`.
+#[must_use]
+pub fn review(tally: Tally) -> String {
+    if tally.is_complete() { format!("reviewed ({tally})") } else { format!("waiting for a person ({tally})") }
 }
 
 /// An argument goes by its own name, as in the recipe.

@@ -54,6 +54,33 @@ const LANGUAGES: &[(&str, &[Script])] = &[
     ("zh", &[Script::Han]),
 ];
 
+/// The share of the thought's words that are of a language; None where there is no such language.
+#[must_use]
+pub fn of_language(completion: &str, code: &str) -> Option<f64> {
+    Some(share(thought(completion), scripts(code)?))
+}
+
+/// The share of the thought's words that are of the language of the question; where that has no words, of the language
+/// that most of the thought is in.
+#[must_use]
+pub fn of_the_question(completion: &str, question: &str) -> f64 {
+    let thought = thought(completion);
+    let main = main(question).or_else(|| main(thought));
+    main.map_or(1.0, |scripts| share(thought, &scripts))
+}
+
+/// The scripts of the language that most words of a text are of; the one that comes first where several are.
+fn main(text: &str) -> Option<Vec<Script>> {
+    let all: Vec<Script> = words(text).collect();
+    // Japanese is known by its own letters, and is written in two scripts.
+    if all.contains(&Script::Kana) && all.iter().all(|it| matches!(it, Script::Kana | Script::Han)) {
+        return Some(vec![Script::Kana, Script::Han]);
+    }
+    let count = |script: Script| all.iter().filter(|it| **it == script).count();
+    let most = all.iter().map(|it| count(*it)).max()?;
+    all.iter().find(|it| count(**it) == most).map(|it| vec![*it])
+}
+
 fn check(name: &str, arguments: &[Value]) -> Result<(), RewardError> {
     let known = LANGUAGES.iter().map(|(code, _)| format!("`{code}`")).collect::<Vec<_>>().join(", ");
     let met = arguments.len() == 1 && arguments::text(arguments, 0).and_then(scripts).is_some();
@@ -148,6 +175,17 @@ mod tests {
         assert_eq!(value("<think>тогда x = \\frac{1}{2}</think>", "ru"), 1.0);
         assert_eq!(value("<think>3+5=8</think>", "en"), 1.0);
         assert_eq!(value("ここで足します。<answer>8</answer>", "ja"), 1.0);
+    }
+
+    #[test]
+    fn the_language_of_the_question_is_that_of_most_of_its_words() {
+        assert_eq!(of_the_question("<think>we add 三个苹果</think>", "How many apples 呢?"), 2.0 / 6.0);
+        assert_eq!(of_the_question("<think>we add 三个苹果</think>", "有几个苹果?"), 4.0 / 6.0);
+        assert_eq!(of_the_question("<think>we add 三个苹果</think>", "3+5=?"), 4.0 / 6.0);
+        assert_eq!(of_the_question("<think>三を足します</think>", "いくつですか?"), 1.0);
+        assert_eq!(of_the_question("<think>3+5=8</think>", "3+5=?"), 1.0);
+        assert_eq!(of_language("<think>we add 三个苹果</think>", "en"), Some(2.0 / 6.0));
+        assert_eq!(of_language("", "xx"), None);
     }
 
     #[test]

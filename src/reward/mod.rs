@@ -8,6 +8,7 @@ pub mod code;
 pub mod cosine;
 pub mod extract;
 pub mod format;
+pub mod intervals;
 pub mod language;
 pub mod length;
 pub mod math;

@@ -1,6 +1,9 @@
 //! What several answers to one question say together: pass@k and the majority's answer.
 
-use crate::reward::answer::{Verdict, judge};
+use crate::reward::{
+    answer::{Verdict, is_gradable, judge},
+    extract::marked,
+};
 
 /// The chance that at least one of `k` answers is right, estimated without bias from `right` of `all` answers (Chen et
 /// al. 2021, "Evaluating large language models trained on code", equation 1). None where there are fewer than `k`.
@@ -16,13 +19,17 @@ pub fn pass_at(k: usize, right: usize, all: usize) -> Option<f64> {
 }
 
 /// The answer that most agree on, by its place: the first of those of the largest class. Answers are of one class where
-/// each is right when the first of the class is. None where there are no answers.
+/// each is right when the first of the class is. One that cannot be read does not vote. None where nobody does.
 #[must_use]
 pub fn majority(answers: &[&str]) -> Option<usize> {
     let mut classes: Vec<(usize, usize)> = Vec::new();
-    for (place, answer) in answers.iter().enumerate() {
-        let same =
-            |first: usize| answers.get(first).is_some_and(|it| it == answer || judge(answer, it) == Verdict::Correct);
+    let votes: Vec<Option<&str>> = answers.iter().map(|it| vote(it)).collect();
+    for (place, answer) in votes.iter().enumerate() {
+        let Some(answer) = answer else { continue };
+        let same = |first: usize| {
+            let other = votes.get(first).copied().flatten();
+            other.is_some_and(|it| it == *answer || judge(answer, it) == Verdict::Correct)
+        };
         match classes.iter_mut().find(|(first, _)| same(*first)) {
             Some((_, count)) => *count += 1,
             None => classes.push((place, 1)),
@@ -30,6 +37,11 @@ pub fn majority(answers: &[&str]) -> Option<usize> {
     }
     let most = classes.iter().map(|(_, count)| *count).max()?;
     classes.iter().find(|(_, count)| *count == most).map(|(first, _)| *first)
+}
+
+/// What an answer says: what it marks as its answer, or all of it where an answer can be read off.
+fn vote(answer: &str) -> Option<&str> {
+    marked(answer).or_else(|| if is_gradable(answer) { Some(answer) } else { None })
 }
 
 #[cfg(test)]
@@ -63,5 +75,8 @@ mod tests {
         assert_eq!(majority(&["3", "1/2", "0.5", "$\\frac12$", "3"]), Some(1));
         assert_eq!(majority(&["3", "4"]), Some(0));
         assert_eq!(majority(&[]), None);
+        let [three, four] = ["<think>1+2=3</think><answer>3</answer>", "<think>2+2</think><answer>4</answer>"];
+        assert_eq!(majority(&[four, "<think>3", three, "<think>4", "<answer>3.0</answer>"]), Some(2));
+        assert_eq!(majority(&["<think>3", "<think>3"]), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Which steps are made, which could be, and which never will be in this run.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     plan::{Plan, StepId},
@@ -13,10 +13,14 @@ pub(super) enum Place {
     /// Not begun, or to be made again.
     Open,
     Running,
-    Made(Box<Record>),
+    Made(Arc<Record>),
     Failed,
     /// An input failed.
     Skipped,
+    /// A person is to decide first.
+    Asking,
+    /// An input waits for a person.
+    Held,
 }
 
 /// The places of all steps of a plan.
@@ -55,7 +59,7 @@ impl Board {
         self.ready.pop_first()
     }
 
-    pub(super) fn record(&self, id: StepId) -> Option<&Record> {
+    pub(super) fn record(&self, id: StepId) -> Option<&Arc<Record>> {
         match self.places.get(id.0)? {
             Place::Made(record) => Some(record),
             _ => None,
@@ -76,8 +80,8 @@ impl Board {
     }
 
     /// A step is made; those that lacked nothing else become ready.
-    pub(super) fn make(&mut self, id: StepId, record: Record) {
-        self.set(id, Place::Made(Box::new(record)));
+    pub(super) fn make(&mut self, id: StepId, record: Arc<Record>) {
+        self.set(id, Place::Made(record));
         self.ready.remove(&id);
         for reader in self.readers.get(id.0).into_iter().flatten() {
             let Some(lacking) = self.lacking.get_mut(reader.0) else { continue };
@@ -114,20 +118,33 @@ impl Board {
 
     /// A step failed: gives the steps that cannot be made because of it, in the plan's order.
     pub(super) fn fail(&mut self, id: StepId) -> BTreeSet<StepId> {
-        self.set(id, Place::Failed);
+        self.end(id, Place::Failed, &Place::Skipped)
+    }
+
+    /// A step waits for a person: gives the steps that wait with it, in the plan's order.
+    pub(super) fn ask(&mut self, id: StepId) -> BTreeSet<StepId> {
+        self.end(id, Place::Asking, &Place::Held)
+    }
+
+    /// A step comes to an end without being made, and with it all that is still open and builds on it.
+    fn end(&mut self, id: StepId, place: Place, after: &Place) -> BTreeSet<StepId> {
+        self.set(id, place);
         self.ready.remove(&id);
-        let mut skipped = BTreeSet::new();
-        let mut failed = vec![id];
-        while let Some(id) = failed.pop() {
+        let mut along = BTreeSet::new();
+        let mut ended = vec![id];
+        while let Some(id) = ended.pop() {
             for reader in self.readers.get(id.0).cloned().unwrap_or_default() {
-                if matches!(self.places.get(reader.0), Some(Place::Open)) {
-                    self.set(reader, Place::Skipped);
-                    skipped.insert(reader);
-                    failed.push(reader);
+                let open = matches!(self.places.get(reader.0), Some(Place::Open));
+                // What waits for a person need not wait for it in vain.
+                let lost = matches!((self.places.get(reader.0), after), (Some(Place::Held), Place::Skipped));
+                if open || lost {
+                    self.set(reader, after.clone());
+                    along.insert(reader);
+                    ended.push(reader);
                 }
             }
         }
-        skipped
+        along
     }
 
     fn set(&mut self, id: StepId, place: Place) {

@@ -20,6 +20,8 @@ use super::{
 };
 use crate::{
     base::{
+        argument,
+        decision::Tally,
         digest::Digest,
         work::{Estimate, Made as Artifact},
     },
@@ -142,12 +144,15 @@ impl<'a> Dispatcher<'a> {
     pub(super) fn conclude(&self) -> (Status, BTreeMap<String, Output>) {
         let open = self.board.places().any(|(_, place)| matches!(place, Place::Open));
         let failed = self.board.places().any(|(_, place)| matches!(place, Place::Failed));
+        let asking = self.board.places().any(|(_, place)| matches!(place, Place::Asking));
         let status = if failed {
             Status::Failed
         } else if open {
             Status::Interrupted
         } else if self.decided.contains(&Some(false)) {
             Status::GateFailed
+        } else if asking {
+            Status::Waiting
         } else {
             Status::Done
         };
@@ -173,7 +178,7 @@ impl<'a> Dispatcher<'a> {
         while let Some(id) = self.board.next_ready() {
             let Some(fields) = self.fields(id) else { continue };
             match self.store.done(&fields.key()) {
-                Some(record) => self.hit(id, record, journal)?,
+                Some(record) => self.hit(id, Arc::new(record), journal)?,
                 None => {
                     self.runnable.insert(id, fields);
                 }
@@ -187,7 +192,7 @@ impl<'a> Dispatcher<'a> {
         key_fields(self.plan.step(id)?, self.files, &made)
     }
 
-    fn hit(&mut self, id: StepId, record: Record, journal: &mut Journal) -> Result<(), RunError> {
+    fn hit(&mut self, id: StepId, record: Arc<Record>, journal: &mut Journal) -> Result<(), RunError> {
         let (address, stage) = (self.address(id), record.stage.clone());
         journal.tell(Event::StepHit { address, stage, digest: record.output })?;
         self.board.make(id, record);
@@ -237,8 +242,8 @@ impl<'a> Dispatcher<'a> {
             fields: serde_json::to_value(fields).unwrap_or_default(),
             address: step.address.clone(),
             stage,
-            arguments: step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
-            inputs: step.inputs.iter().map(|(port, ids)| (port.clone(), records(ids))).collect(),
+            arguments: argument::object(&step.arguments),
+            inputs: step.inputs.iter().map(|(port, ids)| (port.to_string(), records(ids))).collect(),
             files: step.files.clone(),
             pool: Arc::clone(pool),
             run: journal.run().unwrap_or_default().to_owned(),
@@ -304,15 +309,19 @@ impl<'a> Dispatcher<'a> {
                     metrics: record.metrics.clone(),
                     cost: record.cost.clone(),
                 })?;
+                if let Some(review) = &record.review {
+                    let (address, people) = (self.address(id), review.people.clone());
+                    journal.tell(Event::Reviewed { address, people })?;
+                }
                 if let Some(index) = history.index() {
                     index.add(&record);
                 }
                 self.fresh.insert(id.0);
-                self.board.make(id, *record);
+                self.board.make(id, Arc::from(record));
                 self.settle(journal)?;
             }
             Message::Ended(Ok(Made::Elsewhere(record))) => {
-                self.hit(id, *record, journal)?;
+                self.hit(id, Arc::from(record), journal)?;
                 self.settle(journal)?;
             }
             Message::Ended(Err(Failure::Cancelled)) if self.options.cancelled.load(Ordering::Relaxed) => {
@@ -320,6 +329,7 @@ impl<'a> Dispatcher<'a> {
                 self.board.reopen(id);
             }
             Message::Ended(Err(Failure::Cancelled)) => self.fail(id, "interrupted".to_owned(), journal)?,
+            Message::Ended(Err(Failure::Waiting(tally))) => self.ask(id, tally, journal)?,
             Message::Ended(Err(Failure::Stage(error))) => self.fail(id, error, journal)?,
             Message::Ended(Err(Failure::Damaged(digest, what))) => {
                 journal.tell(Event::StepStopped { address })?;
@@ -337,6 +347,23 @@ impl<'a> Dispatcher<'a> {
         for skipped in self.board.fail(id) {
             self.runnable.remove(&skipped);
             journal.tell(Event::StepSkipped { address: self.address(skipped), after: after.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// A step waits for a person, and the run goes on with what does not build on it.
+    fn ask(&mut self, id: StepId, tally: Tally, journal: &mut Journal) -> Result<(), RunError> {
+        let (address, key) = (self.address(id), self.fields(id).map(|fields| fields.key()));
+        let store = match self.store.root().to_string_lossy() {
+            usual if usual == Store::DEFAULT => String::new(),
+            other => format!(" --store {other}"),
+        };
+        let command = format!("regimen review {address}{store}");
+        if let Some(key) = key {
+            journal.tell(Event::StepAsks { address, key, tally, command })?;
+        }
+        for held in self.board.ask(id) {
+            self.runnable.remove(&held);
         }
         Ok(())
     }

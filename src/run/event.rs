@@ -4,7 +4,13 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{base::digest::Digest, store::Cost};
+use crate::{
+    base::{
+        decision::{Person, Tally},
+        digest::Digest,
+    },
+    store::Cost,
+};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +89,19 @@ pub enum Event {
     StepStopped {
         address: String,
     },
+    /// A person is to decide on the step's rows first.
+    StepAsks {
+        address: String,
+        key: Digest,
+        tally: Tally,
+        /// What to type.
+        command: String,
+    },
+    /// People decided on the rows of a step that is made.
+    Reviewed {
+        address: String,
+        people: Vec<Person>,
+    },
     /// An input of the step could not be made.
     StepSkipped {
         address: String,
@@ -111,6 +130,8 @@ pub enum Status {
     Done,
     Failed,
     GateFailed,
+    /// All is made but what a person is to decide on, and what comes after it.
+    Waiting,
     Interrupted,
 }
 

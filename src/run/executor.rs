@@ -14,9 +14,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{keeper::Keeper, meter::Meter, shorter};
+use super::{desk::Desk, keeper::Keeper, meter::Meter, shorter};
 use crate::{
-    base::digest::Digest,
+    base::{decision::Tally, digest::Digest},
     stages::{Context, Progress, Stage, StageError},
     store::{Begun, Claim, Claimed, Cost, Facts, Record, Store, StoreError},
 };
@@ -31,7 +31,7 @@ pub(super) struct Job {
     pub(super) address: String,
     pub(super) stage: &'static Stage,
     pub(super) arguments: Value,
-    pub(super) inputs: BTreeMap<String, Vec<Record>>,
+    pub(super) inputs: BTreeMap<String, Vec<Arc<Record>>>,
     pub(super) files: BTreeMap<String, PathBuf>,
     /// Shared by all running steps: none of them is idle while another has work to spare.
     pub(super) pool: Arc<rayon::ThreadPool>,
@@ -75,6 +75,8 @@ pub(super) enum Failure {
     /// An input's object is not what its name says; with what is wrong.
     Damaged(Digest, String),
     Cancelled,
+    /// A person is to decide first.
+    Waiting(Tally),
 }
 
 impl Job {
@@ -102,7 +104,7 @@ impl Job {
         let keeper = self.keeper(&claim, tell.clone())?;
         let (states, extends) = (keeper.states.clone(), keeper.extends);
         let metrics = Arc::new(Mutex::new(BTreeMap::new()));
-        let folders = |records: &Vec<Record>| records.iter().map(|it| self.store.object(&it.output)).collect();
+        let folders = |records: &Vec<Arc<Record>>| records.iter().map(|it| self.store.object(&it.output)).collect();
         let context = Context {
             arguments: self.arguments.clone(),
             inputs: self.inputs.iter().map(|(port, records)| (port.clone(), folders(records))).collect(),
@@ -112,6 +114,12 @@ impl Job {
             cancelled: Arc::clone(&self.cancelled),
             batch: self.batch,
             checkpoints: Box::new(keeper),
+            reviews: Box::new(Desk {
+                store: self.store.clone(),
+                opening: self.store.review_of(&claim),
+                fields: self.fields.clone(),
+                address: self.address.clone(),
+            }),
             progress: progress(Arc::clone(&metrics), tell.clone()),
         };
         // Outside the pool: a stage that waits for its own parts there would pick up another step's meanwhile.
@@ -122,11 +130,14 @@ impl Job {
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(StageError::Cancelled)) => return Err(Failure::Cancelled),
+            Ok(Err(StageError::Waiting(tally))) => return Err(Failure::Waiting(tally)),
             Ok(Err(error)) => return Err(Failure::Stage(error.to_string())),
             Err(panic) => return Err(Failure::Stage(format!("the stage panicked: {}", message(&*panic)))),
         }
         drop(context);
         let metrics = std::mem::take(&mut *metrics.lock().unwrap_or_else(PoisonError::into_inner));
+        let review = self.store.review(&self.key);
+        let review = review.asked().map(|_| review.journal()).transpose()?.map(|it| it.decisions.reviewed());
         let record = claim.commit(Facts {
             fields: self.fields.clone(),
             stage: self.stage.name.to_owned(),
@@ -140,6 +151,7 @@ impl Job {
                 peak: measured.peak,
                 ..self.cost.clone()
             }),
+            review,
         })?;
         self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(record.output);
         // The step is done whether its states can be let go of or not; `gc` finds what is left.

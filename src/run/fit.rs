@@ -39,6 +39,15 @@ pub fn fits(plan: &Plan, schedule: &Schedule, store: &Store, budget: &Budget) ->
     misfit(plan, schedule, budget, free).map_or(Ok(()), |misfit| Err(RunError::Misfit(Box::new(misfit))))
 }
 
+/// As [`fits`], for another machine, of which nobody knows what it has free.
+///
+/// # Errors
+/// Where it does not.
+pub fn affords(plan: &Plan, schedule: &Schedule, budget: &Budget) -> Result<(), RunError> {
+    let misfit = misfit(plan, schedule, budget, (None, None));
+    misfit.map_or(Ok(()), |misfit| Err(RunError::Misfit(Box::new(misfit))))
+}
+
 fn misfit(plan: &Plan, schedule: &Schedule, budget: &Budget, free: (Option<u64>, Option<u64>)) -> Option<Misfit> {
     let prices = || {
         let open = plan.steps.iter().zip(&schedule.steps).filter(|(_, scheduled)| scheduled.is_open());

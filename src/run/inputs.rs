@@ -9,6 +9,7 @@ use std::{
 use super::RunError;
 use crate::{
     base::{
+        argument,
         diagnostic::{Diagnostic, Diagnostics},
         digest::{Digest, FieldHasher},
     },
@@ -114,7 +115,7 @@ pub(super) fn check(plan: &Plan, schedule: &Schedule, code: &[&'static Stage]) -
     let mut complaints = Diagnostics::default();
     for ((step, scheduled), stage) in plan.steps.iter().zip(&schedule.steps).zip(code) {
         let Some(check) = stage.check.filter(|_| scheduled.state == State::Run) else { continue };
-        let arguments = step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into();
+        let arguments = argument::object(&step.arguments);
         if let Err(error) = check(&arguments, &step.files) {
             let file = step.files.keys().next().and_then(|argument| step.argument_spans.get(argument));
             complaints.push(Diagnostic::error(file.copied().unwrap_or(step.span), error.to_string()));

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a run takes time, and its log says when")]
 
 mod board;
+mod desk;
 mod dispatcher;
 mod event;
 mod executor;
@@ -27,22 +28,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{dispatcher::Dispatcher, journal::Journal};
 pub use self::{
+    desk::earlier,
     event::{Event, Logged, Output, Status},
-    fit::{Budget, Misfit, fits},
+    fit::{Budget, Misfit, affords, fits},
     inputs::{digest_inputs, digest_inputs_with},
     machine::{free_disk, free_memory, machine},
     needs::needs,
-    prospects::foresee,
+    prospects::{foresee, tally},
     rerun::{Rerun, rerun},
 };
+use self::{dispatcher::Dispatcher, journal::Journal};
 use crate::{
     base::{diagnostic::Diagnostics, digest::Digest, work::Machine},
     plan::Plan,
     schedule::{Pricing, Schedule, State},
     stages::{Stage, estimate},
-    store::{History, Indexed, Store, StoreError},
+    store::{History, Indexed, Store, StoreError, Unrecorded},
 };
 
 /// What a killed step loses at most, where nothing else is asked for.
@@ -140,6 +142,16 @@ pub fn price(
     let measure = || *measured.get_or_init(|| machine(store, threads.get()));
     schedule.price(plan, history, Pricing { foretell: &estimate::of, threads: threads.get(), measure: &measure });
     measured.into_inner()
+}
+
+/// Prices what would run as a machine of that speed would run it, whatever was measured on this one.
+///
+/// Memory is left out, as the estimates tell what threads hold that share one, and devices divide a model.
+pub fn price_for(plan: &Plan, schedule: &mut Schedule, machine: Machine) {
+    let pricing = Pricing { foretell: &estimate::of, threads: machine.threads, measure: &|| machine };
+    schedule.price(plan, &Unrecorded, pricing);
+    schedule.steps.iter_mut().filter_map(|step| step.price.as_mut()).for_each(|price| price.memory = None);
+    schedule.forecast = schedule.forecast.map(|(seconds, _)| (seconds, 0));
 }
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.

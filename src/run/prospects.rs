@@ -1,11 +1,11 @@
 //! Foresees where the steps of a plan would begin.
 
 use crate::{
-    base::units::Amount,
+    base::{argument, decision::Tally, digest::Digest, units::Amount},
     plan::{Difference, Plan, Side, Step},
     schedule::{Prospect, Schedule, Scheduled, State, Why},
-    stages::Stage,
-    store::Store,
+    stages::{Stage, review::rows},
+    store::{Review, Store},
 };
 
 /// Fills in where each step that would run begins, as far as the states that are kept tell.
@@ -18,6 +18,9 @@ pub fn foresee(schedule: &mut Schedule, plan: &Plan, store: &Store, code: &dyn F
 }
 
 fn prospect(step: &Step, scheduled: &Scheduled, stage: &Stage, store: &Store) -> Prospect {
+    if let Some(tally) = scheduled.key.and_then(|key| tally(&store.review(&key))) {
+        return Prospect::Reviewed(tally);
+    }
     if let Some(done) = scheduled.key.and_then(|key| store.position(&key)) {
         return Prospect::Resumes { done };
     }
@@ -25,13 +28,22 @@ fn prospect(step: &Step, scheduled: &Scheduled, stage: &Stage, store: &Store) ->
     let (Some((old, new)), 0, Some(extends)) = (budgets(&change.difference), change.others, stage.extends) else {
         return Prospect::Afresh;
     };
-    let arguments = step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into();
+    let arguments = argument::object(&step.arguments);
     match (extends(&arguments), store.position(&change.record)) {
         _ if old.unit != new.unit || old.value >= new.value => Prospect::Afresh,
         (Err(reason), _) => Prospect::StartsOver { reason },
         (Ok(()), Some(done)) => Prospect::Extends { done, budget: old },
         (Ok(()), None) => Prospect::StartsOver { reason: "the states of the shorter run are gone".to_owned() },
     }
+}
+
+/// How far a review is; None where there is none, or where it cannot be read.
+#[must_use]
+pub fn tally(review: &Review) -> Option<Tally> {
+    review.asked()?;
+    let rows = rows(&review.rows_file()).ok()?;
+    let digests: Vec<Digest> = rows.into_iter().map(|(digest, _)| digest).collect();
+    Some(review.journal().ok()?.decisions.tally(&digests))
 }
 
 /// The budgets, where they are what differs.

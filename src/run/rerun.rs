@@ -12,9 +12,9 @@ use std::{
 
 use rayon::ThreadPoolBuilder;
 
-use super::{Options, RunError, dispatcher::STACK, executor::message};
+use super::{Options, RunError, desk::Settled, dispatcher::STACK, executor::message};
 use crate::{
-    base::digest::Digest,
+    base::{argument, digest::Digest},
     plan::{Plan, StepId},
     schedule::Schedule,
     stages::{Context, Stage, checkpoint::Nowhere},
@@ -56,13 +56,13 @@ pub fn rerun(
     let mut inputs = BTreeMap::new();
     for (port, ids) in &step.inputs {
         let made = ids.iter().filter_map(|id| schedule.get(*id)?.record.as_ref());
-        inputs.insert(port.clone(), made.map(|made| store.object(&made.output)).collect());
+        inputs.insert(port.to_string(), made.map(|made| store.object(&made.output)).collect());
     }
     let pool = ThreadPoolBuilder::new().num_threads(options.threads.get()).stack_size(STACK).build();
     store.prepare()?;
     let rehearsal = store.rehearse(&record.key)?;
     let context = Context {
-        arguments: step.arguments.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
+        arguments: argument::object(&step.arguments),
         inputs,
         files: step.files.clone(),
         out: rehearsal.out(),
@@ -70,6 +70,7 @@ pub fn rerun(
         cancelled: Arc::clone(&options.cancelled),
         batch: options.batch.get(),
         checkpoints: Box::new(Nowhere(rehearsal.workspace()?)),
+        reviews: Box::new(Settled(store.review(&record.key))),
         progress: Box::new(|_| {}),
     };
     let start = Instant::now();

@@ -6,7 +6,7 @@ mod price;
 mod prospect;
 mod why;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use self::why::Comparer;
 pub use self::{
@@ -16,7 +16,7 @@ pub use self::{
 };
 use crate::{
     base::{digest::Digest, work::Estimate},
-    plan::{KeyFields, Plan, Step, StepId},
+    plan::{self, KeyFields, Plan, Step, StepId},
     store::{History, Record},
 };
 
@@ -52,7 +52,7 @@ pub struct Scheduled {
     /// None where an input is not made yet.
     pub key: Option<Digest>,
     /// What was made of this key.
-    pub record: Option<Record>,
+    pub record: Option<Arc<Record>>,
     /// Why it is no hit.
     pub why: Option<Why>,
     /// Where it would begin.
@@ -79,8 +79,8 @@ impl Schedule {
         let mut steps: Vec<Scheduled> = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
             let made = |id: StepId| steps.get(id.0)?.record.as_ref().map(|it| it.output);
-            let scheduled = match key_fields(step, files, &made) {
-                Some(fields) => known(plan, step, &fields, history, &mut comparer),
+            let scheduled = match plan::key(step, &made, &|argument| files.get(step.files.get(argument)?).copied()) {
+                Some(key) => known(plan, step, key, files, &made, history, &mut comparer),
                 None => waiting(plan, step, files, &made, history, &mut comparer),
             };
             steps.push(scheduled);
@@ -134,8 +134,15 @@ pub fn key_fields(step: &Step, files: &FileDigests, made: &dyn Fn(StepId) -> Opt
 }
 
 /// A step all of whose inputs are made.
-fn known(plan: &Plan, step: &Step, fields: &KeyFields, history: &dyn History, comparer: &mut Comparer) -> Scheduled {
-    let key = fields.key();
+fn known(
+    plan: &Plan,
+    step: &Step,
+    key: Digest,
+    files: &FileDigests,
+    made: &dyn Fn(StepId) -> Option<Digest>,
+    history: &dyn History,
+    comparer: &mut Comparer,
+) -> Scheduled {
     if let Some(record) = history.done(&key) {
         return Scheduled {
             state: State::Hit,
@@ -147,12 +154,12 @@ fn known(plan: &Plan, step: &Step, fields: &KeyFields, history: &dyn History, co
         };
     }
     let past = history.of_stage(&step.stage);
-    let why = comparer.why(plan, step, fields, &past, Some(&key));
+    let why = key_fields(step, files, made).map(|fields| comparer.why(plan, step, &fields, &past, Some(&key)));
     Scheduled {
         state: State::Run,
         key: Some(key),
         record: None,
-        why: Some(why),
+        why,
         prospect: Prospect::Afresh,
         price: price::of(step, &past),
     }

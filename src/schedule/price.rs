@@ -1,12 +1,13 @@
 //! What a step would cost: as its own past tells, else its stage's, else a model of the work on this machine.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::{Schedule, Scheduled, State, forecast};
 use crate::{
-    base::work::{Estimate, Foretell, Known, Machine, Made, Work},
+    base::{
+        named::Named,
+        work::{Estimate, Foretell, Known, Machine, Made, Work},
+    },
     plan::{Plan, Step},
     store::{Cost, History, Past, Record},
 };
@@ -16,6 +17,9 @@ use crate::{
 pub struct Price {
     /// From its start to its end, with the other steps of the plan beside it.
     pub seconds: f64,
+    /// The same with the whole machine to itself.
+    #[serde(skip)]
+    pub alone: f64,
     /// Tokens that are trained on, read or sampled.
     #[serde(skip_serializing_if = "nought")]
     pub tokens: f64,
@@ -47,7 +51,13 @@ const SLACK: f64 = 1.15;
 /// The cost of the newest use of the stage at the same address, else of its newest use at all.
 pub(super) fn of(step: &Step, past: &Past) -> Option<Price> {
     let record = past.at(&step.address).first().or(past.all().first())?;
-    Some(Price { seconds: record.seconds, bytes: record.bytes, from: "history", ..Price::default() })
+    Some(Price {
+        seconds: record.seconds,
+        alone: record.seconds,
+        bytes: record.bytes,
+        from: "history",
+        ..Price::default()
+    })
 }
 
 /// What a schedule is priced with.
@@ -96,6 +106,7 @@ impl Schedule {
                 planned.memory = (memory as f64 - threads, estimate.memory_per_thread);
                 scheduled.price = Some(Price {
                     seconds: planned.seconds,
+                    alone: planned.seconds,
                     tokens: estimate.work.tokens.round(),
                     flops: estimate.work.flops().round(),
                     memory: Some(memory),
@@ -132,7 +143,7 @@ pub fn weigh(estimate: &Estimate, threads: usize) -> Cost {
 
 /// The estimate of one step, given what is known of each artifact.
 pub fn foretell(step: &Step, made: &dyn Fn(usize) -> Made, foretell: Foretell) -> Option<Estimate> {
-    let inputs: BTreeMap<String, Vec<Made>> =
+    let inputs: Named<Vec<Made>> =
         step.inputs.iter().map(|(port, ids)| (port.clone(), ids.iter().map(|id| made(id.0)).collect())).collect();
     foretell(&step.stage, Known { arguments: &step.arguments, inputs: &inputs, files: &step.files })
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::units::Amount;
+use crate::base::{decision::Tally, units::Amount};
 
 /// How a step would begin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -16,4 +16,6 @@ pub enum Prospect {
     Extends { done: u64, budget: Amount },
     /// Afresh, although there was a run with a smaller budget, for a reason.
     StartsOver { reason: String },
+    /// With what a person has decided so far.
+    Reviewed(Tally),
 }

@@ -64,7 +64,10 @@ mod tests {
     #[test]
     fn what_cannot_be_counted_is_refused() {
         let batches = |rows, unit| Batches::new(0, rows, 4, Amount::new(2.0, unit)).map(|it| it.total);
-        assert_eq!(batches(9, Unit::Tokens).unwrap_err().to_string(), "expected a budget in epochs or steps, found tokens");
+        assert_eq!(
+            batches(9, Unit::Tokens).unwrap_err().to_string(),
+            "expected a budget in epochs or steps, found tokens"
+        );
         assert_eq!(batches(0, Unit::Steps).unwrap_err().to_string(), "the data holds no rows to learn from");
     }
 }

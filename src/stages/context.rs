@@ -13,8 +13,10 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::base::digest::Digest;
-use crate::stages::checkpoint::Checkpoints;
+use crate::{
+    base::{decision::Tally, digest::Digest},
+    stages::{checkpoint::Checkpoints, review::Reviews},
+};
 
 /// All that one step sees of the world.
 pub struct Context {
@@ -34,6 +36,8 @@ pub struct Context {
     pub batch: usize,
     /// Where the step keeps the states that it can go on from.
     pub checkpoints: Box<dyn Checkpoints>,
+    /// Where people decide on the step's rows.
+    pub reviews: Box<dyn Reviews>,
     /// Told how far the step is, with its metrics.
     pub progress: Box<dyn Fn(Progress) + Send + Sync>,
 }
@@ -62,6 +66,27 @@ impl Context {
     /// The arguments as the stage's own struct, which should deny unknown fields.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, StageError> {
         T::deserialize(&self.arguments).map_err(|error| StageError::Arguments(error.to_string()))
+    }
+
+    /// The arguments as two structs that both deny unknown fields: one that several stages share, whose fields are named
+    /// here, and the stage's own.
+    pub fn shared_arguments<S: DeserializeOwned, T: DeserializeOwned>(
+        &self,
+        shared: &[&str],
+    ) -> Result<(S, T), StageError> {
+        let mut own = self.arguments.clone();
+        let mut common = serde_json::Map::new();
+        for name in shared {
+            if let Some((name, value)) = own.as_object_mut().and_then(|it| it.remove_entry(*name)) {
+                common.insert(name, value);
+            }
+        }
+        let own = T::deserialize(own).map_err(|error| {
+            let others = shared.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+            StageError::Arguments(format!("{error}, beside {others}"))
+        })?;
+        let common = S::deserialize(Value::Object(common)).map_err(|error| StageError::Arguments(error.to_string()))?;
+        Ok((common, own))
     }
 
     /// The one artifact of a port.
@@ -139,6 +164,9 @@ pub enum StageError {
     File { path: PathBuf, error: std::io::Error },
     #[error("interrupted")]
     Cancelled,
+    /// Neither failed nor done: a person is to decide on the rows first.
+    #[error("waiting for a person ({0})")]
+    Waiting(Tally),
 }
 
 impl From<crate::merge::MergeError> for StageError {

@@ -19,9 +19,9 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "dataset", version: 2, run, check: Some(check), extends: None };
+pub const STAGE: Stage = Stage { name: "dataset", version: 3, run, check: Some(check), extends: None };
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
     kind: Kind,
@@ -29,12 +29,14 @@ struct Arguments {
     answer: Option<String>,
     solution: Option<String>,
     text: Option<String>,
+    source: Option<String>,
+    level: Option<String>,
 }
 
 impl Arguments {
     fn columns(&self) -> Columns {
-        let Self { question, answer, solution, text, .. } = self;
-        Columns { question: question.clone(), answer: answer.clone(), solution: solution.clone(), text: text.clone() }
+        let Self { question, answer, solution, text, source, level, .. } = self.clone();
+        Columns { question, answer, solution, text, source, level }
     }
 }
 

@@ -53,8 +53,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         let tokens = answers.get(at).map_or(1, |it| it.targets().max(1)) as f64;
         if arguments.mean { sum / tokens } else { sum }
     };
-    let found: Vec<Vec<f64>> =
-        (0..answers.len() / 2).map(|row| vec![counted(2 * row), counted(2 * row + 1)]).collect();
+    let found: Vec<Vec<f64>> = (0..answers.len() / 2).map(|row| vec![counted(2 * row), counted(2 * row + 1)]).collect();
     let leads: Vec<f64> = found.iter().filter_map(|it| Some(it.first()? - it.get(1)?)).collect();
     write_answers(&context.out, &found, &leads)?;
     let mean = |skip: usize| {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     data::tokenizer::Tokenizer,
     model::{Config, Transformer},
+    reward::intervals::{Interval, interval},
     stages::{
         Context, Progress, Stage, StageError,
-        eval::wilson,
         part::Sequence,
         preference::Preferences,
         reward_model::artifact::{Scope, scope, scores},
@@ -93,8 +93,8 @@ impl Standing {
             return Err(StageError::Data("the data holds no rows to measure by".to_owned()));
         }
         let rows = leads.len();
-        let accuracy = leads.iter().filter(|it| **it > 0.0).count() as f64 / rows as f64;
-        let (accuracy_low, accuracy_high) = wilson(accuracy, rows as f64);
+        let led: Vec<f64> = leads.iter().map(|it| f64::from(u8::from(*it > 0.0))).collect();
+        let Interval { mean: accuracy, low: accuracy_low, high: accuracy_high } = interval(&led, 1);
         Ok(Self { accuracy, accuracy_low, accuracy_high, margin: leads.iter().sum::<f64>() / rows as f64, rows })
     }
 }

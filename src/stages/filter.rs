@@ -12,13 +12,14 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "filter", version: 2, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "filter", version: 3, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
     #[serde(rename = "where")]
     condition: Predicate,
+    max_dropped: f64,
 }
 
 fn run(context: &Context) -> Result<(), StageError> {
@@ -34,12 +35,17 @@ fn run(context: &Context) -> Result<(), StageError> {
         }
     }
     let summary = writer.finish()?;
+    let counts: Vec<String> = summary.counts.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+    let (dropped, all) = (data.summary.rows - summary.rows, data.summary.rows);
     if summary.rows == 0 {
-        let counts: Vec<String> = summary.counts.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
         let condition = row::describe(&arguments.condition);
+        let message = format!("expected rows where {condition}, found none among {all}: {}", counts.join(", "));
+        return Err(StageError::Data(message));
+    }
+    if dropped as f64 > arguments.max_dropped * all as f64 {
         return Err(StageError::Data(format!(
-            "expected rows where {condition}, found none among {}: {}",
-            data.summary.rows,
+            "expected at most {}% of {all} rows to be dropped, as `max_dropped` says, found {dropped}: {}",
+            arguments.max_dropped * 100.0,
             counts.join(", ")
         )));
     }

@@ -1,12 +1,14 @@
 //! `init`: a model with random weights, shaped for a tokenizer.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    base::units::Amount,
+    base::{
+        argument::{self, Argument},
+        named::Named,
+        units::Amount,
+    },
     data::tokenizer::Tokenizer,
     model::{Config, Transformer},
     stages::{Context, Stage, StageError, card},
@@ -55,9 +57,8 @@ fn run(context: &Context) -> Result<(), StageError> {
 }
 
 /// The configuration that a step's arguments describe, for a tokenizer of so many tokens; None where they describe none.
-pub(super) fn config(arguments: &BTreeMap<String, Value>, vocabulary: usize) -> Option<Config> {
-    let arguments = arguments.clone().into_iter().collect::<serde_json::Map<_, _>>();
-    let arguments = Arguments::deserialize(Value::Object(arguments)).ok()?;
+pub(super) fn config(arguments: &Named<Argument>, vocabulary: usize) -> Option<Config> {
+    let arguments = Arguments::deserialize(argument::object(arguments)).ok()?;
     Config::from_json(&config_json(&arguments, vocabulary, (None, 0)).ok()?).ok()
 }
 

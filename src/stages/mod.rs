@@ -1,21 +1,29 @@
 //! The built-in stages: one file each, and the registry that lists them.
 
+mod asking;
 mod batches;
+mod best;
 mod card;
 pub mod checkpoint;
 mod command;
 pub mod context;
 mod conversation;
 mod dataset;
+mod decontaminate;
+mod dedupe;
 mod documents;
 pub mod dpo;
 pub mod estimate;
 mod eval;
 mod eval_pairs;
 mod eval_reward;
+mod filler;
 mod filter;
+mod fit;
+pub mod formula;
 mod grpo;
 mod init;
+mod judge;
 mod labels;
 mod likelihood;
 mod load;
@@ -29,13 +37,16 @@ mod preference;
 mod pretrain;
 mod problems;
 mod reject;
+pub mod review;
 pub mod reward_model;
+mod rewrite;
 mod rollout;
 mod sample;
 pub mod scorer;
 mod sft;
 pub mod slopes;
 mod split;
+mod survey;
 mod take;
 mod tokenizer;
 mod trainer;
@@ -70,17 +81,22 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
+    best::STAGE,
     command::STAGE,
     dataset::STAGE,
+    decontaminate::STAGE,
+    dedupe::STAGE,
     documents::STAGE,
     dpo::STAGE,
     eval::STAGE,
     eval_pairs::STAGE,
     eval_reward::STAGE,
+    filler::STAGE,
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,
     labels::STAGE,
+    judge::STAGE,
     load::STAGE,
     load_reward_model::STAGE,
     load_tokenizer::STAGE,
@@ -111,6 +127,8 @@ pub const REGISTRY: &[Stage] = &[
     pretrain::STAGE,
     problems::STAGE,
     reject::STAGE,
+    review::STAGE,
+    rewrite::STAGE,
     reward_model::STAGE,
     sample::STAGE,
     sft::STAGE,

@@ -1,5 +1,7 @@
 //! Parts of a batch: token sequences laid end to end, with the places whose next token is learnt.
 
+use std::ops::Range;
+
 use crate::{data::packing::pack, model::Packed};
 
 /// How many tokens a part aims at: enough rows to keep matrix products busy, few enough to keep memory small.
@@ -12,6 +14,56 @@ pub const PART_TOKENS: usize = 1024;
 pub struct Sequence {
     pub ids: Vec<u32>,
     pub from: usize,
+}
+
+impl Sequence {
+    /// How many tokens are learnt. The first token has nothing before it, and is never learnt.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        Learn::targets(self)
+    }
+}
+
+/// A token sequence of which some stretches are learnt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Example {
+    pub ids: Vec<u32>,
+    /// In their order, and apart from each other.
+    pub learnt: Vec<Range<usize>>,
+}
+
+/// A token sequence, and what is learnt of it.
+pub trait Learn {
+    fn ids(&self) -> &[u32];
+
+    /// The stretches of tokens that are learnt.
+    fn learnt(&self) -> Vec<Range<usize>>;
+
+    /// How many tokens are learnt. The first token has nothing before it, and is never learnt.
+    fn targets(&self) -> usize {
+        let last = self.ids().len();
+        self.learnt().iter().map(|it| it.end.min(last).saturating_sub(it.start.max(1))).sum()
+    }
+}
+
+impl Learn for Sequence {
+    fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    fn learnt(&self) -> Vec<Range<usize>> {
+        std::iter::once(self.from..self.ids.len()).collect()
+    }
+}
+
+impl Learn for Example {
+    fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    fn learnt(&self) -> Vec<Range<usize>> {
+        self.learnt.clone()
+    }
 }
 
 /// Some sequences of a batch, ready for the model.
@@ -27,22 +79,14 @@ pub struct Part {
     pub groups: Vec<usize>,
 }
 
-impl Sequence {
-    /// How many tokens are learnt. The first token has nothing before it, and is never learnt.
-    #[must_use]
-    pub fn targets(&self) -> usize {
-        self.ids.len() - self.from.clamp(1, self.ids.len())
-    }
-}
-
 /// Packs sequences, in their order, into parts of at most [`PART_TOKENS`] tokens (one sequence may be longer).
 #[must_use]
-pub fn parts(sequences: &[Sequence]) -> Vec<Part> {
-    let learnt: Vec<(usize, &Sequence)> = sequences.iter().enumerate().filter(|(_, it)| it.targets() > 0).collect();
-    let lengths: Vec<usize> = learnt.iter().map(|(_, it)| it.ids.len() - 1).collect();
+pub fn parts<T: Learn>(sequences: &[T]) -> Vec<Part> {
+    let learnt: Vec<(usize, &T)> = sequences.iter().enumerate().filter(|(_, it)| it.targets() > 0).collect();
+    let lengths: Vec<usize> = learnt.iter().map(|(_, it)| it.ids().len() - 1).collect();
     let groups = pack(&lengths, PART_TOKENS).into_iter().map(|group| {
         let mut part = Part::empty();
-        group.into_iter().filter_map(|at| learnt.get(at)).for_each(|(index, sequence)| part.push(*index, sequence));
+        group.into_iter().filter_map(|at| learnt.get(at)).for_each(|(index, sequence)| part.push(*index, *sequence));
         part
     });
     groups.collect()
@@ -94,17 +138,18 @@ impl Part {
     }
 
     /// Adds a sequence without its last token, which predicts nothing.
-    fn push(&mut self, index: usize, sequence: &Sequence) {
-        let from = sequence.from.max(1);
+    fn push(&mut self, index: usize, sequence: &impl Learn) {
         let start = self.packed.ids.len();
-        let (Some(inputs), Some(targets)) = (sequence.ids.get(..sequence.ids.len() - 1), sequence.ids.get(from..))
-        else {
-            return;
-        };
+        let Some((_, inputs)) = sequence.ids().split_last() else { return };
         self.packed.push(inputs);
-        self.rows.extend((from - 1..inputs.len()).map(|at| (start + at) as u32));
-        self.targets.extend(targets);
-        self.sequences.push((index, targets.len()));
+        let before = self.targets.len();
+        for range in sequence.learnt() {
+            let from = range.start.max(1);
+            let Some(targets) = sequence.ids().get(from..range.end.max(from)) else { continue };
+            self.rows.extend((from - 1..from - 1 + targets.len()).map(|at| (start + at) as u32));
+            self.targets.extend(targets);
+        }
+        self.sequences.push((index, self.targets.len() - before));
     }
 }
 
@@ -122,6 +167,14 @@ mod tests {
         assert_eq!(parts[0].rows, [1, 2, 3]);
         assert_eq!(parts[0].targets, [7, 8, 10]);
         assert_eq!(parts[0].sequences, [(0, 2), (1, 1)]);
+    }
+
+    #[test]
+    fn each_learnt_stretch_has_its_rows() {
+        let example = Example { ids: vec![5, 6, 7, 8, 9, 10], learnt: vec![1..3, 5..6] };
+        let parts = parts(&[example]);
+        assert_eq!((parts[0].rows.as_slice(), parts[0].targets.as_slice()), (&[0, 1, 4][..], &[6, 7, 10][..]));
+        assert_eq!(parts[0].sequences, [(0, 3)]);
     }
 
     #[test]

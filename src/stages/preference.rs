@@ -54,9 +54,7 @@ impl Preferences {
             }
             Kind::Label => {
                 let rows: Vec<Label> = dataset::read(folder)?;
-                let rated = |row: &Label| {
-                    Ok(Rated { answer: tokens(&row.prompt, &row.completion)?, good: row.label })
-                };
+                let rated = |row: &Label| Ok(Rated { answer: tokens(&row.prompt, &row.completion)?, good: row.label });
                 Self::Labels(rows.iter().map(rated).collect::<Result<_, StageError>>()?)
             }
             other => {
@@ -83,9 +81,8 @@ impl Preferences {
         match self {
             Self::Labels(rows) => rows,
             Self::Pairs(rows) => {
-                let both = |it: Couple| {
-                    [Rated { answer: it.chosen, good: true }, Rated { answer: it.rejected, good: false }]
-                };
+                let both =
+                    |it: Couple| [Rated { answer: it.chosen, good: true }, Rated { answer: it.rejected, good: false }];
                 rows.into_iter().flat_map(both).collect()
             }
         }

@@ -11,14 +11,15 @@ use crate::{
     data::{dataset, order::Order, packing::pieces, rows::Text, tokenizer::Tokenizer},
     model::Config,
     stages::{
-        Context, Stage, StageError, likelihood,
+        Context, Stage, StageError,
+        likelihood::Likelihood,
         part::Sequence,
         trainer::Settings,
         training::{Training, is_open_ended},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "pretrain", version: 2, run, check: None, extends: Some(extends) };
+pub const STAGE: Stage = Stage { name: "pretrain", version: 3, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,8 +30,9 @@ struct Arguments {
     weight_decay: f64,
     clip: f64,
     beta2: f64,
-    bias_speed: f64,
-    mtp: f64,
+    bias_speed: Schedule<f64>,
+    mtp: Schedule<f64>,
+    balance: f64,
     seed: u64,
 }
 
@@ -44,15 +46,22 @@ fn run(context: &Context) -> Result<(), StageError> {
         beta2: arguments.beta2,
         weight_decay: arguments.weight_decay,
         clip: arguments.clip,
-        bias_speed: arguments.bias_speed,
+        bias_speed: arguments.bias_speed.at(0, 1),
     };
     let total = batches.len() as u64;
+    let length = |batch: &[usize]| batch.iter().filter_map(|at| documents.get(*at)).map(|it| it.ids.len() as u64).sum();
+    let whole = documents.iter().map(|it| it.ids.len()).sum::<usize>().max(1) as f64;
     let mut training = Training::begin(context, folder, settings, false, total)?;
-    for (step, batch) in training.steps().zip(batches.iter().skip(training.steps().start as usize)) {
+    let done = training.steps().start as usize;
+    let mut tokens: u64 = batches.iter().take(done).map(|batch| -> u64 { length(batch) }).sum();
+    for (step, batch) in training.steps().zip(batches.iter().skip(done)) {
         let sequences: Vec<Sequence> = batch.iter().filter_map(|at| documents.get(*at).cloned()).collect();
         let lr = arguments.lr.at(step, total);
-        let update = likelihood::step_ahead(&mut training.trainer, &context.pool, lr, &sequences, arguments.mtp)?;
-        training.end_step(update.metrics(lr))?;
+        let likelihood = Likelihood { ahead: arguments.mtp.at(step, total), balance: arguments.balance };
+        training.trainer.set_bias_speed(arguments.bias_speed.at(step, total));
+        let learnt = likelihood.step(&mut training.trainer, &context.pool, lr, &sequences)?;
+        tokens += length(batch);
+        training.end_step(learnt.metrics(lr, tokens, tokens as f64 / whole))?;
     }
     training.finish(folder)
 }
@@ -65,7 +74,7 @@ fn extends(arguments: &Value) -> Result<(), String> {
             arguments.budget.unit.name()
         ));
     }
-    is_open_ended(&[("lr", &arguments.lr)])
+    is_open_ended(&[("lr", &arguments.lr), ("bias_speed", &arguments.bias_speed), ("mtp", &arguments.mtp)])
 }
 
 /// The documents as token sequences; documents longer than the model's context are cut into several.

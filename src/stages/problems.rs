@@ -12,7 +12,7 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "problems", version: 1, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "problems", version: 2, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

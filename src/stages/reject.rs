@@ -1,27 +1,39 @@
 //! `reject`: rejection sampling, many answers to a problem of which those are kept that meet a condition.
+//!
+//! Every problem stands for `n` answers, and each of them is kept or counted under one reason, so that what goes in is what
+//! comes out and what was dropped: in `dataset.json` in total, and in `prompts.jsonl` problem by problem.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{BufWriter, Write},
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     base::{predicate::Predicate, units::Amount},
     data::{
-        dataset::{self, Summary},
-        rows::{Kind, Problem},
-        tokenizer::Tokenizer,
+        DataError,
+        dataset::{self, Dataset, Summary},
+        overlap::{Overlap, normalized},
+        rows::{Kind, Problem, Sample},
     },
-    model::Transformer,
-    reward::row,
+    reward::{answer::is_correct, row},
     stages::{
-        Context, Progress, Stage, StageError,
+        Context, Stage, StageError,
+        asking::{Asking, SHARED},
         checkpoint::Course,
-        context::figures,
-        rollout::{Draw, Origin, Respondent, numbered},
+        context::{Metrics, figures},
+        decontaminate::overlap,
+        survey::{self, Asked, Purpose, survey},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "reject", version: 2, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "reject", version: 3, run, check: None, extends: None };
+
+/// What became of each problem's answers, one line a problem.
+const PROMPTS: &str = "prompts.jsonl";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,87 +42,204 @@ struct Arguments {
     keep: Predicate,
     rows: Option<Amount>,
     per_prompt: Option<usize>,
-    temperature: f64,
-    max_length: Amount,
-    seed: u64,
+    min_pass: f64,
+    max_pass: f64,
+    dedupe: Sameness,
+    avoid_words: usize,
+}
+
+/// Which answers to one problem are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Sameness {
+    None,
+    Exact,
+    Normalized,
+}
+
+/// What became of the answers that a problem stands for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Tally {
+    /// How many were right; None where the problem was not asked.
+    right: Option<usize>,
+    kept: usize,
+    dropped: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    fn drop(&mut self, reason: &str, answers: usize) {
+        *self.dropped.entry(reason.to_owned()).or_default() += answers;
+    }
+}
+
+/// A line of `prompts.jsonl`.
+#[derive(Serialize)]
+struct PromptRow<'a> {
+    question: &'a str,
+    answers: usize,
+    #[serde(flatten)]
+    tally: &'a Tally,
 }
 
 /// What the step knows beside its rows.
 #[derive(Default, Serialize, Deserialize)]
 struct Known {
     kept: usize,
-    /// Answers that were looked at.
-    seen: usize,
-    /// Answers that were not kept, by reason.
-    refused: BTreeMap<String, usize>,
+    /// Of every problem so far.
+    tallies: Vec<Tally>,
 }
 
-impl Known {
-    fn refuse(&mut self, reason: &str) {
-        *self.refused.entry(reason.to_owned()).or_default() += 1;
+/// Which answers are kept.
+struct Rejection {
+    arguments: Arguments,
+    /// Rows wanted, and rows wanted of each problem.
+    wanted: usize,
+    cap: usize,
+    avoid: Overlap,
+}
+
+impl Rejection {
+    /// Why none of a problem's answers is kept, where they are right too seldom or too often.
+    fn outside(&self, right: usize, all: usize) -> Option<String> {
+        let Arguments { min_pass, max_pass, .. } = self.arguments;
+        let rate = right as f64 / all.max(1) as f64;
+        if rate < min_pass {
+            Some(format!("pass rate below {min_pass}"))
+        } else if rate > max_pass {
+            Some(format!("pass rate above {max_pass}"))
+        } else {
+            None
+        }
+    }
+
+    /// Why an answer is not kept, given the answers to its problem that are.
+    fn refuse(&self, sample: &Sample, kept: &BTreeSet<String>, rows: usize) -> Result<Option<String>, StageError> {
+        if let Some(reason) = row::refuse(&self.arguments.keep, sample)? {
+            return Ok(Some(reason));
+        }
+        let reason = if self.face(sample).is_some_and(|it| kept.contains(&it)) {
+            "duplicate"
+        } else if kept.len() >= self.cap {
+            "over the limit per prompt"
+        } else if rows >= self.wanted {
+            "more than the rows wanted"
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(reason.to_owned()))
+    }
+
+    /// What two answers have in common where one of them is too many.
+    fn face(&self, sample: &Sample) -> Option<String> {
+        match self.arguments.dedupe {
+            Sameness::None => None,
+            Sameness::Exact => Some(sample.completion.clone()),
+            Sameness::Normalized => Some(normalized(&sample.completion)),
+        }
+    }
+}
+
+impl Purpose for Rejection {
+    type Known = Known;
+
+    fn take(&self, course: &mut Course<Known>, _: &Problem, asked: Asked) -> Result<(), StageError> {
+        let all = self.arguments.n;
+        let mut tally = Tally::default();
+        match asked {
+            Asked::Answered(samples) => {
+                let right = samples.iter().filter(|it| is_correct(&it.completion, &it.answer)).count();
+                tally.right = Some(right);
+                if let Some(reason) = self.outside(right, all) {
+                    tally.drop(&reason, all);
+                } else {
+                    let mut kept = BTreeSet::new();
+                    for (place, sample) in samples.iter().enumerate() {
+                        if let Some(reason) = self.refuse(sample, &kept, course.known.kept)? {
+                            tally.drop(&reason, 1);
+                            continue;
+                        }
+                        // Where all answers differ, each stands for itself.
+                        kept.insert(self.face(sample).unwrap_or_else(|| place.to_string()));
+                        course.known.kept += 1;
+                        course.push(sample)?;
+                    }
+                    tally.kept = kept.len();
+                }
+            }
+            Asked::Skipped | Asked::Crowded => tally.drop("contaminated", all),
+        }
+        course.known.tallies.push(tally);
+        Ok(())
+    }
+
+    fn skips(&self, problem: &Problem) -> bool {
+        self.avoid.meets(&problem.question)
+    }
+
+    fn is_done(&self, known: &Known) -> bool {
+        known.kept >= self.wanted
+    }
+
+    fn metrics(&self, known: &Known) -> Metrics {
+        let asked = known.tallies.iter().filter(|it| it.right.is_some()).count() * self.arguments.n;
+        figures([("kept", known.kept as f64), ("acceptance", known.kept as f64 / asked.max(1) as f64)])
     }
 }
 
 fn run(context: &Context) -> Result<(), StageError> {
-    let arguments: Arguments = context.arguments()?;
-    let folder = context.input("model")?;
-    let tokenizer = Tokenizer::load(folder)?;
-    let respondent = Respondent::new(&Transformer::load(folder)?, &tokenizer)?;
-    let problems: Vec<Problem> = dataset::read(context.input("data")?)?;
-    let wanted = arguments.rows.map_or(usize::MAX, |rows| rows.count() as usize);
-    let cap = arguments.per_prompt.unwrap_or(usize::MAX);
-    let total = problems.len() as u64;
-    let draw = Draw {
-        copies: arguments.n,
-        temperature: arguments.temperature,
-        top_p: 1.0,
-        top_k: None,
-        max_length: arguments.max_length.count() as usize,
-        seed: arguments.seed,
-        first_row: 0,
-    };
-    let origin = Origin { model: context.input_digest("model"), seed: arguments.seed };
-    let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
-    for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
-        if course.known.kept >= wanted {
-            break;
-        }
-        let answers = respondent.answer(&context.pool, chunk, draw)?;
-        for ((_, problem), answers) in chunk.iter().zip(answers.chunks(arguments.n.max(1))) {
-            // Whatever was asked beyond the last problem that is needed leaves no trace.
-            if course.known.kept >= wanted {
-                break;
-            }
-            let mut taken = 0;
-            for answer in answers {
-                let sample = answer.traced(problem, tokenizer.prompt(&problem.question)?, origin)?;
-                course.known.seen += 1;
-                if let Some(reason) = row::refuse(&arguments.keep, &sample)? {
-                    course.known.refuse(&reason);
-                } else if taken >= cap {
-                    course.known.refuse("over the limit per prompt");
-                } else if course.known.kept >= wanted {
-                    course.known.refuse("more than the rows wanted");
-                } else {
-                    taken += 1;
-                    course.known.kept += 1;
-                    course.push(&sample)?;
-                }
-            }
-            course.done += 1;
-        }
-        let Known { kept, seen, .. } = course.known;
-        let metrics = figures([("kept", kept as f64), ("acceptance", kept as f64 / seen.max(1) as f64)]);
-        context.progress(Progress { done: course.done, total, unit: "problems", metrics });
-        course.pause(context, &mut |_| Ok(()))?;
-    }
-    let Known { kept, seen, refused } = course.finish(&dataset::rows_file(&context.out))?;
-    if kept == 0 || (arguments.rows.is_some() && kept < wanted) {
-        let wanted = if arguments.rows.is_some() { wanted } else { 1 };
-        return Err(StageError::Data(format!(
-            "expected {wanted} rows, found {kept} among {seen} answers to {} problems; raise `n`, lower `rows` or relax `keep`",
-            problems.len()
+    let (asking, arguments): (Asking, Arguments) = context.shared_arguments(&SHARED)?;
+    row::check(&arguments.keep)?;
+    if arguments.min_pass > arguments.max_pass {
+        let Arguments { min_pass, max_pass, .. } = arguments;
+        return Err(StageError::Arguments(format!(
+            "expected `min_pass` up to `max_pass`, found {min_pass} and {max_pass}"
         )));
     }
-    Ok(Summary { kind: Kind::Sample, rows: kept, counts: refused }.write(&context.out)?)
+    let problems = survey::problems(context)?;
+    let (wanted, exact) = (arguments.rows.map(|rows| rows.count() as usize), arguments.rows.is_some());
+    let avoid = match context.optional_input("avoid") {
+        Some(folder) => overlap(&Dataset::open(folder)?, arguments.avoid_words)?,
+        None => Overlap::new(arguments.avoid_words),
+    };
+    let purpose = Rejection {
+        wanted: wanted.unwrap_or(usize::MAX),
+        cap: arguments.per_prompt.unwrap_or(usize::MAX),
+        avoid,
+        arguments,
+    };
+    let n = purpose.arguments.n;
+    let course = survey(context, &asking, n, &problems, &purpose)?;
+    let Known { kept, mut tallies } = course.finish(&dataset::rows_file(&context.out))?;
+    while tallies.len() < problems.len() {
+        let mut tally = Tally::default();
+        tally.drop("not asked, as there were rows enough", n);
+        tallies.push(tally);
+    }
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (reason, answers) in tallies.iter().flat_map(|it| &it.dropped) {
+        *counts.entry(reason.clone()).or_default() += answers;
+    }
+    if kept == 0 || (exact && kept < purpose.wanted) {
+        let reasons: Vec<String> = counts.iter().map(|(reason, answers)| format!("{answers} {reason}")).collect();
+        return Err(StageError::Data(format!(
+            "expected {} rows, found {kept} among {} answers to {} problems; raise `n`, lower `rows` or relax `keep`: {}",
+            wanted.unwrap_or(1),
+            n * problems.len(),
+            problems.len(),
+            reasons.join(", ")
+        )));
+    }
+    write_prompts(context, &problems, n, &tallies)?;
+    Ok(Summary { kind: Kind::Sample, rows: kept, counts }.write(&context.out)?)
+}
+
+fn write_prompts(context: &Context, problems: &[Problem], answers: usize, tallies: &[Tally]) -> Result<(), StageError> {
+    let path = context.out.join(PROMPTS);
+    let mut file = BufWriter::new(File::create(&path).map_err(DataError::file(&path))?);
+    for (problem, tally) in problems.iter().zip(tallies) {
+        let row = PromptRow { question: &problem.question, answers, tally };
+        let line = serde_json::to_string(&row).map_err(|error| StageError::Data(error.to_string()))?;
+        writeln!(file, "{line}").map_err(DataError::file(&path))?;
+    }
+    Ok(file.flush().map_err(DataError::file(&path))?)
 }

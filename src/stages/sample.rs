@@ -5,31 +5,24 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::units::Amount,
     data::{
         dataset::{self, Summary},
         rows::{Kind, Problem},
-        tokenizer::Tokenizer,
     },
-    model::Transformer,
     stages::{
-        Context, Progress, Stage, StageError,
+        Context, Stage, StageError,
+        asking::{Asking, SHARED},
         checkpoint::Course,
-        rollout::{Draw, Origin, Respondent, numbered},
+        survey::{self, Asked, Purpose, survey},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "sample", version: 2, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "sample", version: 3, run, check: None, extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
     n: usize,
-    temperature: f64,
-    top_p: f64,
-    top_k: Option<usize>,
-    max_length: Amount,
-    seed: u64,
 }
 
 /// What the step knows beside its rows.
@@ -38,36 +31,22 @@ struct Known {
     rows: usize,
 }
 
-fn run(context: &Context) -> Result<(), StageError> {
-    let arguments: Arguments = context.arguments()?;
-    let folder = context.input("model")?;
-    let tokenizer = Tokenizer::load(folder)?;
-    let respondent = Respondent::new(&Transformer::load(folder)?, &tokenizer)?;
-    let problems: Vec<Problem> = dataset::read(context.input("data")?)?;
-    let total = problems.len() as u64;
-    let draw = Draw {
-        copies: arguments.n,
-        temperature: arguments.temperature,
-        top_p: arguments.top_p,
-        top_k: arguments.top_k,
-        max_length: arguments.max_length.count() as usize,
-        seed: arguments.seed,
-        first_row: 0,
-    };
-    let origin = Origin { model: context.input_digest("model"), seed: arguments.seed };
-    let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;
-    for chunk in numbered(&problems, course.done).chunks(context.batch.max(1)) {
-        let answers = respondent.answer(&context.pool, chunk, draw)?;
-        for ((_, problem), answers) in chunk.iter().zip(answers.chunks(arguments.n.max(1))) {
-            for answer in answers {
-                course.push(&answer.traced(problem, tokenizer.prompt(&problem.question)?, origin)?)?;
-                course.known.rows += 1;
-            }
-        }
-        course.done += chunk.len() as u64;
-        context.progress(Progress { done: course.done, total, unit: "problems", metrics: Vec::new() });
-        course.pause(context, &mut |_| Ok(()))?;
+/// Every answer is kept.
+struct All;
+
+impl Purpose for All {
+    type Known = Known;
+
+    fn take(&self, course: &mut Course<Known>, _: &Problem, asked: Asked) -> Result<(), StageError> {
+        let Asked::Answered(samples) = asked else { return Ok(()) };
+        course.known.rows += samples.len();
+        samples.iter().try_for_each(|it| course.push(it))
     }
+}
+
+fn run(context: &Context) -> Result<(), StageError> {
+    let (asking, arguments): (Asking, Arguments) = context.shared_arguments(&SHARED)?;
+    let course = survey(context, &asking, arguments.n, &survey::problems(context)?, &All)?;
     let Known { rows } = course.finish(&dataset::rows_file(&context.out))?;
     Ok(Summary { kind: Kind::Sample, rows, counts: BTreeMap::new() }.write(&context.out)?)
 }

@@ -16,7 +16,11 @@ use crate::{
         RewardError,
         score::{Lent, Score, Scorer, Values},
     },
-    stages::{Context, StageError, reward_model::artifact::RewardModel},
+    stages::{
+        Context, StageError,
+        judge::{Judge, Question},
+        reward_model::artifact::RewardModel,
+    },
 };
 
 /// A scoring function that asks a model: the first argument of its term is `{"input": n}`, the n-th of the artifacts
@@ -29,7 +33,8 @@ pub struct Asking {
 }
 
 /// Every scoring function that asks a model.
-pub const ASKING: &[Asking] = &[Asking { name: "preference", open: preference }];
+pub const ASKING: &[Asking] =
+    &[Asking { name: "preference", open: preference }, Asking { name: "judge_reward", open: judge }];
 
 /// The models that some rewards ask, opened: each once, however many terms and rewards name it.
 pub struct Lenders {
@@ -129,5 +134,22 @@ fn preference(folder: &Path, _: &Arc<rayon::ThreadPool>) -> Result<Lent, StageEr
     Ok(Box::new(move |group: &[&Sample], _: &[Value]| -> Values {
         let scores = model.scores(group).map_err(|error| failed("preference", error))?;
         Ok(scores.into_iter().map(Some).collect())
+    }))
+}
+
+/// What a judge gives each answer.
+fn judge(folder: &Path, _: &Arc<rayon::ThreadPool>) -> Result<Lent, StageError> {
+    let judge = Judge::load(folder)?;
+    Ok(Box::new(move |group: &[&Sample], arguments: &[Value]| -> Values {
+        let text = |at: usize| {
+            let text = arguments.get(at).and_then(Value::as_str);
+            text.ok_or_else(|| failed("judge_reward", "expected a rubric and two words"))
+        };
+        let question = Question { rubric: text(1)?, yes: text(2)?, no: text(3)? };
+        let verdict = |sample: &&Sample| {
+            let verdict = judge.verdict(sample, question).map_err(|error| failed("judge_reward", error))?;
+            verdict.map(Some).ok_or_else(|| failed("judge_reward", "an answer is too long for the judge"))
+        };
+        group.iter().map(verdict).collect()
     }))
 }

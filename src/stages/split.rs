@@ -1,13 +1,13 @@
 //! `split`: one of two parts of a data set, divided by the question, so that no question is in both.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use crate::{
     data::{
         dataset::{Dataset, Writer},
         jsonl,
         problems::{Part, share_of},
+        topic::topic,
     },
     stages::{Context, Stage, StageError},
 };
@@ -44,17 +44,4 @@ fn run(context: &Context) -> Result<(), StageError> {
     }
     writer.finish()?;
     Ok(())
-}
-
-/// What a row is about: its question, its text, its prompt, or what the person says first.
-fn topic(row: &Map<String, Value>) -> String {
-    let field = |name: &str| row.get(name).and_then(Value::as_str);
-    let turns = row.get("messages").and_then(Value::as_array);
-    let first = || {
-        let said = |turn: &Value| turn.get("content").and_then(Value::as_str).map(str::to_owned);
-        let person = turns?.iter().find(|it| it.get("role").and_then(Value::as_str) == Some("user"));
-        person.or(turns?.first()).and_then(said)
-    };
-    let text = field("question").or_else(|| field("text")).or_else(|| field("prompt"));
-    text.map(str::to_owned).or_else(first).unwrap_or_default()
 }

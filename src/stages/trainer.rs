@@ -40,12 +40,19 @@ pub struct Update {
     pub gradient_norm: f64,
     /// The busiest expert's load over the mean load, the worst of all layers; one is perfect balance.
     pub imbalance: f64,
+    /// The load and the bias of every layer's router.
+    pub router: Metrics,
 }
 
 impl Trainer {
     pub fn new(model: Transformer, settings: Settings) -> Result<Self, StageError> {
         let optimizer = AdamW::new(&model, settings.adamw());
         Ok(Self { model, optimizer, settings })
+    }
+
+    /// Says how far a router's correction bias moves from the next step on.
+    pub fn set_bias_speed(&mut self, speed: f64) {
+        self.settings.bias_speed = speed;
     }
 
     /// The state of the optimizer.
@@ -80,7 +87,28 @@ impl Trainer {
         }
         self.optimizer.step(&self.model, &gradients, lr, pool)?;
         self.model.update_router_bias(&gradients.loads, self.settings.bias_speed as f32);
-        Ok(Update { loss, gradient_norm, imbalance: imbalance(&gradients.loads) })
+        let router = self.router(&gradients.loads);
+        Ok(Update { loss, gradient_norm, imbalance: imbalance(&gradients.loads), router })
+    }
+
+    /// How a step's tokens were spread over the experts of each layer, and how far the biases have moved by now:
+    /// `router/layer_3/load_max` is the busiest expert's load over the mean, `load_cv` the deviation over the mean, and
+    /// `bias_max` the largest bias, up or down.
+    fn router(&self, loads: &[Vec<u64>]) -> Metrics {
+        let mut metrics = Metrics::new();
+        for (at, (layer, loads)) in self.model.plan().sparse_layers().into_iter().zip(loads).enumerate() {
+            let count = loads.len().max(1) as f64;
+            let mean = (loads.iter().sum::<u64>() as f64 / count).max(f64::MIN_POSITIVE);
+            let variance = loads.iter().map(|load| (*load as f64 - mean).powi(2)).sum::<f64>() / count;
+            let name = |figure: &str| format!("router/layer_{layer}/{figure}").into();
+            metrics.push((name("load_max"), loads.iter().max().map_or(0.0, |most| *most as f64 / mean)));
+            metrics.push((name("load_cv"), variance.sqrt() / mean));
+            if let Some(bias) = self.model.router_biases().get(at) {
+                let largest = bias.iter().map(|it| f64::from(it.abs())).fold(0.0, f64::max);
+                metrics.push((name("bias_max"), largest));
+            }
+        }
+        metrics
     }
 }
 
@@ -88,12 +116,14 @@ impl Update {
     /// The figures that every training tells of a step.
     #[must_use]
     pub fn metrics(&self, lr: f64) -> Metrics {
-        figures([
+        let mut metrics = figures([
             ("loss", self.loss),
             ("learning_rate", lr),
             ("grad_norm", self.gradient_norm),
             ("expert_imbalance", self.imbalance),
-        ])
+        ]);
+        metrics.extend(self.router.iter().cloned());
+        metrics
     }
 }
 

@@ -14,10 +14,13 @@ use std::{
 use serde_json::Value;
 
 use super::{Cost, FORMAT, Record, Store, StoreError, disk, durable};
-use crate::base::digest::{Digest, FieldHasher};
+use crate::base::{
+    decision::Reviewed,
+    digest::{Digest, FieldHasher},
+};
 
 /// How long to wait before asking again for a lock that another holds.
-const PATIENCE: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The right to make the object of one key. Only its holder can commit, and only once.
 #[derive(Debug)]
@@ -72,6 +75,8 @@ pub struct Facts {
     pub seconds: f64,
     pub metrics: BTreeMap<String, f64>,
     pub cost: Option<Cost>,
+    /// Who decided on the rows, where people did.
+    pub review: Option<Reviewed>,
 }
 
 impl Store {
@@ -162,6 +167,7 @@ impl Claim {
             run: facts.run,
             metrics: facts.metrics,
             cost: facts.cost,
+            review: facts.review,
         };
         self.store.write_record(&record, &self.scratch.join("record.json"))?;
         Ok(record)

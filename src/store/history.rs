@@ -4,6 +4,7 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::BTreeMap,
     rc::Rc,
+    sync::Arc,
 };
 
 use super::{Record, Store, snapshot::Snapshot};
@@ -12,7 +13,7 @@ use crate::base::digest::Digest;
 /// A view of the records.
 pub trait History {
     /// The record of a key whose object is there.
-    fn done(&self, key: &Digest) -> Option<Record>;
+    fn done(&self, key: &Digest) -> Option<Arc<Record>>;
 
     /// All that a stage ever made.
     fn of_stage(&self, stage: &str) -> Rc<Past>;
@@ -70,6 +71,19 @@ impl Pasts {
     }
 }
 
+/// The history of a machine on which nothing was ever run.
+pub struct Unrecorded;
+
+impl History for Unrecorded {
+    fn done(&self, _: &Digest) -> Option<Arc<Record>> {
+        None
+    }
+
+    fn of_stage(&self, _: &str) -> Rc<Past> {
+        Rc::default()
+    }
+}
+
 /// The history as the files tell it. They are read all at once, when the first question needs it.
 pub struct Records<'a> {
     store: &'a Store,
@@ -91,9 +105,9 @@ impl<'a> Records<'a> {
 }
 
 impl History for Records<'_> {
-    fn done(&self, key: &Digest) -> Option<Record> {
+    fn done(&self, key: &Digest) -> Option<Arc<Record>> {
         let snapshot = self.snapshot.get_or_init(|| Snapshot::read(self.store));
-        snapshot.done(self.store, key).or_else(|| self.store.done(key))
+        snapshot.done(self.store, key).or_else(|| self.store.done(key)).map(Arc::new)
     }
 
     fn of_stage(&self, stage: &str) -> Rc<Past> {

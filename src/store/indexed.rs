@@ -1,6 +1,6 @@
 //! The history by way of the index.
 
-use std::{cell::OnceCell, rc::Rc};
+use std::{cell::OnceCell, rc::Rc, sync::Arc};
 
 use super::{History, Index, Past, Record, Records, Store, history::Pasts};
 use crate::base::digest::Digest;
@@ -47,7 +47,7 @@ impl<'a> Indexed<'a> {
 }
 
 impl History for Indexed<'_> {
-    fn done(&self, key: &Digest) -> Option<Record> {
+    fn done(&self, key: &Digest) -> Option<Arc<Record>> {
         self.files.done(key)
     }
 

@@ -3,8 +3,8 @@
 //! Truth is `objects/<aa>/<digest>/` (artifacts) and `records/<key>.json` (which step made which). Both are written in
 //! `scratch/`, synced, and renamed into place, so each is there whole or not at all. A step is done when its record is.
 //! `index/` and `records.snapshot` are derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own
-//! half-way states, and `logs/<key>.log` what it had to say. `damaged/` holds what was found changed and was moved out of
-//! the way. All writing goes through [`disk`].
+//! half-way states, and `logs/<key>.log` what it had to say. `reviews/<key>/` holds what people decided, which nobody can
+//! make again. `damaged/` holds what was found changed and was moved out of the way. All writing goes through [`disk`].
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
 mod checkpoint;
@@ -23,6 +23,7 @@ mod index;
 mod indexed;
 mod object;
 mod record;
+mod review;
 mod runs;
 mod sealed;
 mod snapshot;
@@ -36,12 +37,13 @@ pub use self::{
     cost::Cost,
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
-    history::{History, Past, Records},
+    history::{History, Past, Records, Unrecorded},
     hold::Hold,
     index::Index,
     indexed::Indexed,
     object::Damage,
     record::{FORMAT, Record},
+    review::{Asked, Journal, Opening, Review},
     runs::RunLog,
 };
 use crate::base::digest::Digest;

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cost, Listed, Store, StoreError, durable,
+    Cost, Listed, Store, StoreError, disk, durable,
     sealed::{unchanged, with_check},
 };
-use crate::base::digest::Digest;
+use crate::base::{decision::Reviewed, digest::Digest};
 
 /// The version of the records' form; a record of another version counts as not there.
 pub const FORMAT: u32 = 2;
@@ -37,6 +37,9 @@ pub struct Record {
     /// What it was expected to cost and did cost; records of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// Who decided on the rows, where people did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Reviewed>,
 }
 
 impl Store {
@@ -63,6 +66,12 @@ impl Store {
         let mut records: Vec<Record> = keys.filter_map(|key| self.record(&key)).collect();
         records.sort_by_key(|record| (std::cmp::Reverse(record.finished), record.key));
         records
+    }
+
+    /// Removes the record of a key, so that its step is to be made again.
+    pub(super) fn forget(&self, key: &Digest) -> Result<(), StoreError> {
+        disk::remove_file(&self.record_file(key))?;
+        durable::sync_folder(&self.root().join("records"))
     }
 
     pub(super) fn write_record(&self, record: &Record, scratch: &Path) -> Result<(), StoreError> {

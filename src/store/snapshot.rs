@@ -4,13 +4,11 @@
 //! one that is damaged is not used.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::PathBuf,
 };
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{FORMAT, Record, Store, StoreError, disk, durable};
@@ -20,41 +18,95 @@ use crate::base::digest::Digest;
 const WORTHWHILE: usize = 256;
 
 /// What the records said. The fields of their keys are left out: a step that is made needs none of them.
+///
+/// After the digest of all that follows come the number of entries, the entries in the order of their keys, each of one
+/// length, and then the records as JSON, which are read when they are asked for.
 #[derive(Debug, Default)]
-pub(super) struct Snapshot(BTreeMap<Digest, Entry>);
+pub(super) struct Snapshot(Vec<u8>);
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What an entry says of a record: where its JSON starts and ends, and what the file system said of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
+    key: Digest,
+    start: u64,
+    end: u64,
     stamp: Stamp,
-    record: Record,
 }
 
 /// What the file system says of a file. Nobody can write to a file and keep its time of change.
-type Stamp = (u64, u64, i64, i64, i64, i64);
+type Stamp = [u64; 6];
+
+const DIGEST: usize = 32;
+const WORD: usize = 8;
+const HEAD: usize = DIGEST + WORD;
+const ENTRY: usize = DIGEST + WORD * 8;
 
 impl Snapshot {
     /// The snapshot of a store; an empty one where there is none, or where it is not as it was written.
     pub(super) fn read(store: &Store) -> Self {
         let read = || {
             let bytes = fs::read(store.snapshot()).ok()?;
-            let (check, text) = bytes.split_at_checked(64)?;
-            let entries: Vec<Entry> = if Digest::of(text).hex().as_bytes() == check {
-                serde_json::from_slice(text).ok()?
-            } else {
-                return None;
-            };
-            let current = entries.into_iter().filter(|entry| entry.record.format == FORMAT);
-            Some(Self(current.map(|entry| (entry.record.key, entry)).collect()))
+            let (check, rest) = bytes.split_at_checked(DIGEST)?;
+            (Digest::of(rest).bytes() == check).then_some(Self(bytes))
         };
         read().unwrap_or_default()
     }
 
     /// The record of a key, where its file is as it was and its object is there.
     pub(super) fn done(&self, store: &Store, key: &Digest) -> Option<Record> {
-        let entry = self.0.get(key)?;
+        let entry = self.find(key)?;
         let same = fs::metadata(store.record_file(key)).is_ok_and(|it| stamp(&it) == entry.stamp);
-        (same && store.holds(&entry.record)).then(|| entry.record.clone())
+        let text = self.0.get(entry.start as usize..entry.end as usize).filter(|_| same)?;
+        let record: Record = serde_json::from_slice(text).ok()?;
+        (record.format == FORMAT && store.holds(&record)).then_some(record)
     }
+
+    fn find(&self, key: &Digest) -> Option<Entry> {
+        let count = word(self.0.get(DIGEST..)?)? as usize;
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = (low + high) / 2;
+            let entry = Entry::read(self.0.get(HEAD + middle * ENTRY..)?)?;
+            match entry.key.cmp(key) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(entry),
+            }
+        }
+        None
+    }
+
+    /// The bytes of a snapshot of these records.
+    fn write(mut records: Vec<(Digest, Stamp, Vec<u8>)>) -> Vec<u8> {
+        records.sort_by_key(|(key, ..)| *key);
+        records.dedup_by_key(|(key, ..)| *key);
+        let mut bytes = vec![0; DIGEST];
+        bytes.extend((records.len() as u64).to_le_bytes());
+        let mut at = (HEAD + records.len() * ENTRY) as u64;
+        for (key, stamp, text) in &records {
+            bytes.extend(key.bytes());
+            let end = at + text.len() as u64;
+            [at, end].iter().chain(stamp).for_each(|it| bytes.extend(it.to_le_bytes()));
+            at = end;
+        }
+        records.iter().for_each(|(_, _, text)| bytes.extend(text));
+        let check = bytes.get(DIGEST..).map(Digest::of);
+        bytes.iter_mut().zip(check.iter().flat_map(|it| it.bytes())).for_each(|(slot, it)| *slot = *it);
+        bytes
+    }
+}
+
+impl Entry {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (key, rest) = bytes.split_at_checked(DIGEST)?;
+        let at = |place: usize| word(rest.get(place * WORD..)?);
+        let stamp = [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?, at(7)?];
+        Some(Self { key: Digest::from_bytes(key)?, start: at(0)?, end: at(1)?, stamp })
+    }
+}
+
+fn word(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(..WORD)?.try_into().ok()?))
 }
 
 impl Store {
@@ -69,28 +121,32 @@ impl Store {
     pub fn remember<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Result<(), StoreError> {
         let entry = |record: &Record| {
             let stamp = stamp(&fs::metadata(self.record_file(&record.key)).ok()?);
-            Some(Entry { stamp, record: Record { fields: Value::Null, ..record.clone() } })
+            let text = serde_json::to_vec(&Record { fields: Value::Null, ..record.clone() }).ok()?;
+            Some((record.key, stamp, text))
         };
-        let entries: Vec<Entry> = records.filter_map(entry).collect();
+        let entries: Vec<_> = records.filter_map(entry).collect();
         if entries.len() < WORTHWHILE {
             return Ok(());
         }
         let path = self.snapshot();
-        let text = serde_json::to_string(&entries).map_err(|error| StoreError::file(&path, error.into()))?;
         let scratch = self.root().join("scratch").join(format!("snapshot-{}", std::process::id()));
         let mut file = disk::create(&scratch)?;
-        disk::write(&mut file, &scratch, format!("{}{text}", Digest::of(text.as_bytes())).as_bytes())?;
+        disk::write(&mut file, &scratch, &Snapshot::write(entries))?;
         // It need not be durable: what a power cut leaves of it is found by its digest.
         durable::rename(&scratch, &path)
     }
 }
 
 fn stamp(it: &Metadata) -> Stamp {
-    (it.ino(), it.len(), it.mtime(), it.mtime_nsec(), it.ctime(), it.ctime_nsec())
+    let signed = [it.mtime(), it.mtime_nsec(), it.ctime(), it.ctime_nsec()].map(|it| it as u64);
+    let [modified, part, changed, rest] = signed;
+    [it.ino(), it.len(), modified, part, changed, rest]
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -118,6 +174,7 @@ mod tests {
             run: "1".into(),
             metrics: BTreeMap::new(),
             cost: None,
+            review: None,
         };
         let records: Vec<Record> = (0..records).map(record).collect();
         records.iter().for_each(|it| store.write_record(it, &folder.path().join("scratch/record")).unwrap());
@@ -146,7 +203,7 @@ mod tests {
         let (_folder, store, records) = store(300);
         store.remember(records.iter()).unwrap();
         let whole = fs::read(store.snapshot()).unwrap();
-        for at in [0, 63, 64, 1_000, whole.len() - 1] {
+        for at in [0, 31, 32, 1_000, whole.len() - 1] {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(store.snapshot(), &bytes).unwrap();

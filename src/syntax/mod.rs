@@ -4,6 +4,7 @@ pub mod ast;
 pub mod bare;
 mod chunks;
 mod complaints;
+mod direct;
 mod docs;
 pub mod format;
 mod grammar;
@@ -13,7 +14,7 @@ mod parse;
 pub mod tokens;
 
 pub use format::format;
-pub use parse::parse;
+pub use parse::{parse, parse_by_grammar};
 
 /// The words that no value, parameter or stage can have for a name.
 pub const RESERVED: [&str; 17] = [

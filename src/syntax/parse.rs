@@ -8,10 +8,10 @@ use crate::{
         span::{SourceId, Span},
     },
     syntax::{
-        ast::{Binding, Expr, ExprKind, File, Item, Name, StageBody},
+        ast::{Binding, Expr, ExprKind, File, Item, Name, StageBody, StageItem},
         chunks::{Chunk, DEEPEST, Reader},
         complaints::Place,
-        docs,
+        direct, docs,
         grammar::{self, Rule},
         lower::Lower,
         tokens::Kind,
@@ -22,7 +22,17 @@ use crate::{
 /// not complained of again.
 #[must_use]
 pub fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
-    let mut parser = Parser { source, reader: Reader::new(text), diagnostics: Diagnostics::default() };
+    parse_with(source, text, true)
+}
+
+/// As [`parse`], item by item with the grammar alone: slower, and the definition of what the other way must come to.
+#[must_use]
+pub fn parse_by_grammar(source: SourceId, text: &str) -> (File, Diagnostics) {
+    parse_with(source, text, false)
+}
+
+fn parse_with(source: SourceId, text: &str, directly: bool) -> (File, Diagnostics) {
+    let mut parser = Parser { source, reader: Reader::new(text), diagnostics: Diagnostics::default(), directly };
     let items = parser.items(0..parser.reader.tokens.len());
     let first_has_docs = || !matches!(items.first(), None | Some(Item::Use(_) | Item::Require(_) | Item::Output(_)));
     (File { docs: docs::head(text, first_has_docs), items }, parser.diagnostics.sorted())
@@ -32,6 +42,8 @@ struct Parser<'a> {
     source: SourceId,
     reader: Reader<'a>,
     diagnostics: Diagnostics,
+    /// Whether what can be read without the grammar is.
+    directly: bool,
 }
 
 impl Parser<'_> {
@@ -63,6 +75,11 @@ impl Parser<'_> {
             return (self.stage(&chunk), chunk.tokens.end);
         }
         let bytes = self.reader.bytes(chunk.tokens.clone());
+        if self.directly
+            && let Some(item) = direct::item(self.source, self.reader.text, bytes.clone())
+        {
+            return (Some(item), chunk.tokens.end);
+        }
         let text = self.reader.text.get(bytes.clone()).unwrap_or_default();
         match grammar::parse(Rule::one_item, text) {
             Ok(node) => {
@@ -91,17 +108,10 @@ impl Parser<'_> {
             too_deep: None,
         };
         let bytes = self.reader.bytes(head.tokens.clone());
-        let text = self.reader.text.get(bytes.clone()).unwrap_or_default();
-        let stage = match grammar::parse(Rule::one_stage, text) {
-            Ok(node) => {
-                let mut lower = Lower::new(self.source, self.reader.text, bytes.start, &mut self.diagnostics);
-                node.map(|it| lower.stage_head(&it))
-            }
-            Err(error) => {
-                let place = Place::new(self.source, &self.reader, &head, bytes.start, &error);
-                self.diagnostics.push(place.complaint());
-                None
-            }
+        let read = || direct::stage_head(self.source, self.reader.text, bytes.clone());
+        let stage = match self.directly.then(read).flatten() {
+            Some(stage) => Some(stage),
+            None => self.stage_head(&head, bytes.clone()),
         };
         let body = brace.map(|it| self.items(it + 1..closing.unwrap_or(chunk.tokens.end)));
         self.check_ends(chunk, brace, closing);
@@ -129,6 +139,22 @@ impl Parser<'_> {
             }
         };
         Some(Item::Stage(stage))
+    }
+
+    /// The head of a stage by the grammar.
+    fn stage_head(&mut self, head: &Chunk, bytes: Range<usize>) -> Option<(StageItem, Option<StageBody>)> {
+        let text = self.reader.text.get(bytes.clone()).unwrap_or_default();
+        match grammar::parse(Rule::one_stage, text) {
+            Ok(node) => {
+                let mut lower = Lower::new(self.source, self.reader.text, bytes.start, &mut self.diagnostics);
+                node.map(|it| lower.stage_head(&it))
+            }
+            Err(error) => {
+                let place = Place::new(self.source, &self.reader, head, bytes.start, &error);
+                self.diagnostics.push(place.complaint());
+                None
+            }
+        }
     }
 
     /// A body must be closed, and nothing may follow it on its line.

@@ -65,12 +65,13 @@ impl<'a> Evaluator<'a> {
     ) {
         let mut unnamed = unnamed.into_iter();
         let slots = stage.parameters.iter().zip(bound.iter_mut());
-        let free = slots.filter(|(parameter, slot)| parameter.positional && slot.is_none());
+        let free = slots.filter(|(parameter, slot)| stage.goes_by_position(parameter) && slot.is_none());
         for ((_, slot), expr) in free.zip(unnamed.by_ref()) {
             *slot = Some(expr);
         }
         for expr in unnamed {
-            let inputs: Vec<&str> = stage.parameters.iter().filter(|it| it.positional).map(|it| it.name).collect();
+            let inputs = stage.parameters.iter().filter(|it| stage.goes_by_position(it));
+            let inputs: Vec<&str> = inputs.map(|it| it.name).collect();
             let message = match inputs.as_slice() {
                 [] => format!("`{}` takes no inputs by position", stage.path),
                 [one] => format!("`{}` takes one input by position, `{one}`", stage.path),
@@ -116,7 +117,8 @@ impl<'a> Evaluator<'a> {
     ) {
         let open = stage.parameters.iter().zip(bound).filter(|(it, _)| !meant.contains(&it.name));
         for (parameter, given) in open {
-            let set = || self.overrides.find(&format!("{}.{}", scope.address, parameter.name)).is_some() && !self.dry;
+            let target = || format!("{}.{}", scope.address, parameter.name);
+            let set = || self.overrides.find(&target()).is_some() && !self.dry;
             if given.is_none() && parameter.is_required() && !set() {
                 let message = format!("`{}` needs `{}: {}`", stage.path, parameter.name, parameter.ty);
                 let hint = match parameter.positional {

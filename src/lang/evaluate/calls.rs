@@ -6,6 +6,8 @@ use super::{
     Evaluator,
     coerce::each,
     command::COMMAND,
+    constants,
+    items::named,
     scope::{FrameId, Scope},
 };
 use crate::{
@@ -24,7 +26,7 @@ use crate::{
         types::Type,
         values::Value,
     },
-    syntax::ast::{Argument, Expr, ExprKind},
+    syntax::ast::{Argument, Expr, ExprKind, Name},
 };
 
 /// The value of an argument, and where it was written.
@@ -96,8 +98,12 @@ impl<'a> Evaluator<'a> {
         }
         let mut values = Vec::with_capacity(written.len());
         for (parameter, written) in stage.parameters.iter().zip(written) {
-            let target = format!("{}.{}", scope.address, parameter.name);
-            let set = if stage.is_value() { None } else { self.overridden(&target, &parameter.ty, written) };
+            let set = if stage.is_value() || self.overrides.is_empty() {
+                None
+            } else {
+                let target = format!("{}.{}", scope.address, parameter.name);
+                self.overridden(&target, &parameter.ty, written)
+            };
             values.push(self.argument(stage, parameter, set.or(written), span, scope));
         }
         self.invoke(stage, values, span, scope)
@@ -133,17 +139,31 @@ impl<'a> Evaluator<'a> {
                 (self.ranged(expr, &parameter.ty, parameter.range, &inner), expr.span)
             }
             (None, Some(default)) => {
-                // Defaults see no names of the recipe.
-                let outside = Scope::new(FrameId::EMPTY, String::new());
-                (self.eval_as(default, &parameter.ty, &outside), default.span)
+                let known = self.constants.known(default.span).cloned();
+                let value = known.unwrap_or_else(|| {
+                    // Defaults see no names of the recipe.
+                    let outside = Scope::new(FrameId::EMPTY, String::new());
+                    let value = self.eval_as(default, &parameter.ty, &outside);
+                    if constants::is_kept(&parameter.ty) {
+                        self.constants.keep(default.span, &value);
+                    }
+                    value
+                });
+                (value, default.span)
             }
             (None, None) if parameter.is_required() => (super::coerce::stand_in(&parameter.ty), call),
             (None, None) => (Value::None, call),
         };
-        if parameter.trains {
-            if let Some(taint) = self.taint(&value) {
-                self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
-            }
+        // Within a stage of its own language a label is what it is on an input.
+        if parameter.examines && stage.body.is_some() {
+            let label = Name { text: "eval".to_owned(), span: parameter.span };
+            let name = Name { text: parameter.name.to_owned(), span: parameter.span };
+            return (named(value, &name, Some(&label)), span);
+        }
+        if parameter.trains
+            && let Some(taint) = self.taint(&value)
+        {
+            self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
         }
         (value, span)
     }

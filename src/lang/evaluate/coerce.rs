@@ -151,15 +151,17 @@ impl<'a> Evaluator<'a> {
         }
         match schedule {
             Schedule::Constant(value) => Schedule::Constant(self.coerce(value, ty, span, scope)),
-            Schedule::Cosine { from, to, warmup } => Schedule::Cosine {
+            Schedule::Cosine { from, to, warmup, decay } => Schedule::Cosine {
                 from: self.coerce(from, ty, span, scope),
                 to: self.coerce(to, ty, span, scope),
                 warmup,
+                decay,
             },
-            Schedule::Linear { from, to, warmup } => Schedule::Linear {
+            Schedule::Linear { from, to, warmup, decay } => Schedule::Linear {
                 from: self.coerce(from, ty, span, scope),
                 to: self.coerce(to, ty, span, scope),
                 warmup,
+                decay,
             },
             Schedule::Then { first, next, after } => Schedule::Then {
                 first: Box::new(self.coerce_schedule(*first, ty, span, scope)),

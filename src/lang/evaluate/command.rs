@@ -55,7 +55,7 @@ impl<'a> Evaluator<'a> {
         let artifacts = || ports.iter().flat_map(|it| it.value.artifacts()).map(|(_, artifact)| artifact);
         let taint = artifacts().find_map(|it| it.taint.clone()).filter(|_| returns != Type::Report);
         let mut call = call(stage, settings, &ports, &returns, expr.span, scope);
-        call.argument_spans.insert("returns".to_owned(), ty.map_or(callee, |it| it.span));
+        call.argument_spans.insert("returns", ty.map_or(callee, |it| it.span));
         let step = if self.dry || returns == Type::Unknown { None } else { Some(self.add_call(call)) };
         match stand_in(&returns) {
             Value::Artifact(artifact) => Value::Artifact(Artifact { step, taint, foreign: true, ..artifact }),

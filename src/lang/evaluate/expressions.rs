@@ -12,7 +12,7 @@ use crate::{
         units::{Amount, Unit},
     },
     lang::{
-        figures::{Figure, report_fields},
+        figures::{Figure, is_report_field, report_fields},
         types::Type,
         values::{Element, Value},
     },
@@ -141,8 +141,9 @@ impl<'a> Evaluator<'a> {
         match value {
             Value::Artifact(artifact) if artifact.ty == Type::Report => {
                 let call = artifact.step.and_then(|step| self.program.calls.get(step.0));
-                let fields = report_fields(call.map(|it| it.stage.as_str()));
-                if !artifact.foreign && !fields.contains(&name.text.as_str()) {
+                let stage = call.map(|it| it.stage.as_str());
+                if !artifact.foreign && !is_report_field(stage, &name.text) {
+                    let fields = report_fields(stage);
                     let hint = did_you_mean(&name.text, fields.iter().copied())
                         .unwrap_or_else(|| format!("it has {}", fields.join(", ")));
                     let complaint = Diagnostic::error(name.span, format!("a report has no `{}`", name.text));

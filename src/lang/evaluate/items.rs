@@ -121,10 +121,13 @@ impl<'a> Evaluator<'a> {
 
     /// The value set from outside for a target of this type, or else the one in the text.
     pub(super) fn overridden(&mut self, target: &str, ty: &Type, written: Option<&'a Expr>) -> Option<&'a Expr> {
+        let overrides = self.overrides;
+        if overrides.is_empty() {
+            return None;
+        }
         if !self.dry {
             self.targets.insert(target.to_owned());
         }
-        let overrides = self.overrides;
         match overrides.find(target)?.value(ty.takes_bare_words()) {
             Ok(expr) => Some(expr),
             Err(complaints) => {
@@ -167,7 +170,7 @@ impl<'a> Evaluator<'a> {
 
     fn input(&mut self, input: &'a Input, scope: &Scope) -> Value {
         let ty = self.declared(&input.ty);
-        self.diagnostics.extend(label(input.label.as_ref(), "eval"));
+        self.diagnostics.extend(label(input.label.as_ref(), &["eval"]));
         let set = self.overridden(&scope.address, &ty, None);
         let Some(expr) = set.or(input.default.as_ref()) else {
             let name = &input.name;
@@ -201,7 +204,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn binding(&mut self, binding: &'a Binding, scope: &Scope) -> Value {
-        self.diagnostics.extend(label(binding.label.as_ref(), "eval"));
+        self.diagnostics.extend(label(binding.label.as_ref(), &["eval"]));
         let value = self.eval(&binding.value, scope);
         if !self.dry && !scope.address.contains('.') {
             let keyed = matches!(value, Value::List(_) | Value::Collection(_));

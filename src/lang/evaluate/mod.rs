@@ -7,6 +7,7 @@ mod collections;
 mod command;
 mod comparisons;
 mod composite;
+mod constants;
 mod expressions;
 mod items;
 mod operators;
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     base::{
         diagnostic::{Diagnostic, Diagnostics},
-        span::{SourceId, Sources, Span},
+        span::{SourceId, Sources},
         suggest::did_you_mean,
     },
     lang::{
@@ -35,6 +36,7 @@ use crate::{
     },
     syntax::ast::File,
 };
+use constants::Constants;
 use scope::{Frame, FrameId, Scope};
 
 /// Evaluates a whole recipe.
@@ -56,8 +58,8 @@ pub(super) fn program(
         expansions: 0,
         dry: false,
         untaken: false,
-        addresses: BTreeMap::new(),
         tainted: BTreeMap::new(),
+        constants: Constants::default(),
         targets: BTreeSet::new(),
         program: Program { docs: recipe.docs.clone(), ..Program::default() },
     };
@@ -65,6 +67,7 @@ pub(super) fn program(
     evaluator.check_stages();
     evaluator.recipe(frame);
     evaluator.check_targets();
+    evaluator.check_addresses();
     (evaluator.program, evaluator.diagnostics)
 }
 
@@ -84,11 +87,11 @@ struct Evaluator<'a> {
     dry: bool,
     /// Whether what is evaluated stands in a branch not taken.
     untaken: bool,
-    /// The addresses that are taken, and by which call.
-    addresses: BTreeMap<String, Span>,
     /// The steps that rewards ask and that evaluation data flows into, with the way it took.
     tainted: BTreeMap<StepId, Taint>,
-    /// Everything that `--set` may name.
+    /// What many steps are called with.
+    constants: Constants,
+    /// Everything that `--set` may name; where it names nothing, nobody asks.
     targets: BTreeSet<String>,
     program: Program,
 }
@@ -108,16 +111,22 @@ impl Evaluator<'_> {
         value
     }
 
-    /// Adds a call. Where two would share an address neither could be named, so that is a mistake.
     fn add_call(&mut self, call: Call) -> crate::lang::StepId {
-        if let Some(first) = self.addresses.insert(call.address.clone(), call.span) {
+        self.program.calls.push(call);
+        crate::lang::StepId(self.program.calls.len() - 1)
+    }
+
+    /// Complains of every two steps that share an address, so that neither could be named.
+    fn check_addresses(&mut self) {
+        let mut calls: Vec<&Call> = self.program.calls.iter().collect();
+        calls.sort_by_key(|call| call.address.as_str());
+        let shared = calls.iter().zip(calls.iter().skip(1)).filter(|(first, call)| first.address == call.address);
+        for (first, call) in shared {
             let complaint = Diagnostic::error(call.span, format!("two steps have the address `{}`", call.address))
-                .label(first, "the first is made here")
+                .label(first.span, "the first is made here")
                 .hint("give one of them a name of its own, `name = ..`, and use that here");
             self.diagnostics.push(complaint);
         }
-        self.program.calls.push(call);
-        crate::lang::StepId(self.program.calls.len() - 1)
     }
 
     /// Complains of every `--set` that set nothing.

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use serde_json::Value as Json;
+
 use super::{calls::Placed, scope::Scope};
 use crate::{
     base::{
         diagnostic::Diagnostic,
+        named::{Name as Shared, Named},
         placeholders::{Piece, pieces},
         span::Span,
     },
@@ -33,25 +36,25 @@ pub(super) fn call(
     let mut call = Call {
         address: scope.address.clone(),
         stage: stage.path.clone(),
-        arguments: BTreeMap::from([("returns".to_owned(), returns.to_string().into())]),
+        arguments: [("returns", Json::from(returns.to_string()).into())].into_iter().collect(),
         files: BTreeMap::new(),
-        inputs: BTreeMap::new(),
+        inputs: Named::default(),
         returns: returns.clone(),
         span,
-        argument_spans: BTreeMap::new(),
+        argument_spans: Named::default(),
     };
     for (parameter, (value, span)) in stage.parameters.iter().zip(settings) {
-        call.arguments.insert(parameter.name.to_owned(), value.to_json());
-        call.argument_spans.insert(parameter.name.to_owned(), span);
+        call.arguments.insert(parameter.key.clone(), value.to_json().into());
+        call.argument_spans.insert(parameter.key.clone(), span);
     }
     for port in ports {
-        let name = port.name.to_owned();
+        let name: Shared = port.name.into();
         call.argument_spans.insert(name.clone(), port.value_span);
         let steps: Vec<StepId> = port.value.artifacts().into_iter().filter_map(|(_, it)| it.step).collect();
         match &port.value {
-            Value::Path(path) => _ = call.files.insert(name, path.into()),
+            Value::Path(path) => _ = call.files.insert(name.to_string(), path.into()),
             _ if !steps.is_empty() => _ = call.inputs.insert(name, steps),
-            value => _ = call.arguments.insert(name, value.to_json()),
+            value => _ = call.arguments.insert(name, value.to_json().into()),
         }
     }
     call

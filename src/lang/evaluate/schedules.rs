@@ -8,9 +8,9 @@ use crate::{
 };
 
 impl<'a> Evaluator<'a> {
-    /// `cosine(5e-5 to 5e-6, warmup = 20 steps)` or `linear(..)`.
+    /// `cosine(5e-5 to 5e-6, warmup = 20 steps, decay = 100 steps)` or `linear(..)`.
     pub(super) fn curve(&mut self, name: &str, callee: Span, arguments: &'a [Argument], scope: &Scope) -> Value {
-        let (mut ends, mut warmup) = (None, 0);
+        let (mut ends, mut warmup, mut decay) = (None, 0, None);
         for argument in arguments {
             match (&argument.name, &argument.value.kind) {
                 (None, ExprKind::Range { from, to }) if ends.is_none() => {
@@ -18,8 +18,10 @@ impl<'a> Evaluator<'a> {
                     ends = Some((number(self, from), number(self, to)));
                 }
                 (Some(word), _) if word.text == "warmup" => warmup = self.steps(&argument.value, scope).unwrap_or(0),
+                (Some(word), _) if word.text == "decay" => decay = self.steps(&argument.value, scope),
                 (Some(word), _) => {
-                    let hint = did_you_mean(&word.text, ["warmup"]).unwrap_or_else(|| "it takes `warmup`".into());
+                    let hint = did_you_mean(&word.text, ["warmup", "decay"])
+                        .unwrap_or_else(|| "it takes `warmup` and `decay`".into());
                     let message = format!("`{name}` has no argument `{}`", word.text);
                     self.diagnostics.push(Diagnostic::error(word.span, message).hint(hint));
                 }
@@ -36,8 +38,8 @@ impl<'a> Evaluator<'a> {
             return self.mistake(complaint.hint(format!("write `{name}(1e-3 to 1e-4)`")));
         };
         Value::Schedule(Box::new(match name {
-            "cosine" => Schedule::Cosine { from, to, warmup },
-            _ => Schedule::Linear { from, to, warmup },
+            "cosine" => Schedule::Cosine { from, to, warmup, decay },
+            _ => Schedule::Linear { from, to, warmup, decay },
         }))
     }
 

@@ -11,7 +11,11 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    base::{diagnostic::Diagnostic, span::Span},
+    base::{
+        diagnostic::Diagnostic,
+        named::{Name, Named},
+        span::Span,
+    },
     lang::{
         StepId,
         program::Call,
@@ -31,8 +35,12 @@ impl<'a> Evaluator<'a> {
     /// Adds a step, and gives what it makes.
     pub(super) fn step(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
         let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts()).map(|(_, artifact)| artifact);
-        let taint = values.iter().find_map(|(value, _)| self.taint(value));
-        let kinds = artifacts().filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
+        // What a stage holds its rows against leaves no trace in them but what is left out.
+        let sources =
+            || stage.parameters.iter().zip(&values).filter(|(it, _)| !it.examines).map(|(_, (value, _))| value);
+        let taint = sources().find_map(|value| self.taint(value));
+        let kinds = sources().flat_map(|value| value.artifacts());
+        let kinds = kinds.filter_map(|(_, it)| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
         let fits = self.check_shapes(stage, &values);
@@ -52,16 +60,21 @@ impl<'a> Evaluator<'a> {
         let mut call = Call {
             address: scope.address.clone(),
             stage: stage.path.clone(),
-            arguments: BTreeMap::new(),
+            arguments: Named::default(),
             files: BTreeMap::new(),
-            inputs: BTreeMap::new(),
+            inputs: Named::default(),
             returns: returns.clone(),
             span,
-            argument_spans: BTreeMap::new(),
+            argument_spans: stage
+                .parameters
+                .iter()
+                .zip(&values)
+                .map(|(it, (_, span))| (it.key.clone(), *span))
+                .collect(),
         };
+        let mut arguments = Vec::with_capacity(stage.parameters.len());
         for (parameter, (value, span)) in stage.parameters.iter().zip(&values) {
-            let name = parameter.name.to_owned();
-            call.argument_spans.insert(name.clone(), *span);
+            let name = parameter.key.clone();
             match value {
                 value if parameter.ty.is_artifact() => {
                     let steps: Vec<StepId> = value.artifacts().into_iter().filter_map(|(_, it)| it.step).collect();
@@ -70,22 +83,25 @@ impl<'a> Evaluator<'a> {
                     }
                 }
                 Value::Path(path) if parameter.ty.is_path() => {
-                    call.files.insert(name, path.into());
+                    call.files.insert(name.to_string(), path.into());
                 }
                 _ if parameter.ty.is_path() => {}
                 value => {
-                    let mut argument = value.to_json();
+                    let mut argument = self.constants.argument(*span, value);
                     if matches!(parameter.ty.present(), Type::Reward | Type::Schedule(_)) {
                         let mut steps = Vec::new();
-                        take_steps(&mut argument, &mut steps);
+                        let mut taken = Json::clone(&argument);
+                        take_steps(&mut taken, &mut steps);
                         if !steps.is_empty() {
+                            argument = taken.into();
                             call.inputs.insert(name.clone(), steps);
                         }
                     }
-                    call.arguments.insert(name, argument);
+                    arguments.push((name, argument));
                 }
             }
         }
+        call.arguments = arguments.into_iter().collect();
         let origin = artifacts().find(|it| it.ty == Type::Model).and_then(|it| it.origin);
         let step = if self.dry { None } else { Some(self.add_call(call)) };
         let origin = origin.or(step);
@@ -166,7 +182,7 @@ impl<'a> Evaluator<'a> {
         // Where nothing runs nobody knows.
         let (Some(one), Some(other)) = (one, other) else { return true };
         let (Some(a), Some(b)) = (self.program.calls.get(one.0), self.program.calls.get(other.0)) else { return true };
-        let same = |(port, steps): (&String, &Vec<StepId>)| {
+        let same = |(port, steps): (&Name, &Vec<StepId>)| {
             let others = b.inputs.get(port).map(Vec::as_slice).unwrap_or_default();
             let mut pairs = steps.iter().zip(others);
             steps.len() == others.len() && pairs.all(|(a, b)| self.is_one_step(Some(*a), Some(*b)))

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::sampler::{Completion, Prompt, Sampling};
+use crate::model::sampler::{Completion, Ended, Prompt, Sampling};
 
 use super::cache::Cache;
 use super::choose::{Choice, Chooser};
@@ -65,16 +65,16 @@ impl<'a> Queue<'a> {
 }
 
 /// The work of one thread.
-#[derive(Debug)]
 pub struct Shard<'a> {
     decoder: &'a Decoder,
     sampling: &'a Sampling,
+    ended: Ended<'a>,
     terms: &'a Terms,
     chooser: Chooser<'a>,
     /// Rows that this shard reads at once.
     width: usize,
     waiting: VecDeque<Read<'a>>,
-    rows: Vec<Row>,
+    rows: Vec<Row<'a>>,
     /// The cache of each row.
     caches: Vec<Cache>,
     logits: Vec<f32>,
@@ -92,8 +92,9 @@ struct Read<'a> {
 
 /// A completion in the making.
 #[derive(Debug)]
-struct Row {
+struct Row<'a> {
     slot: usize,
+    prompt: &'a [u32],
     /// Tokens in the cache.
     length: usize,
     completion: Completion,
@@ -102,10 +103,18 @@ struct Row {
 impl<'a> Shard<'a> {
     /// A shard that takes its even share of `rows` among `shards`.
     #[must_use]
-    pub fn new(decoder: &'a Decoder, sampling: &'a Sampling, terms: &'a Terms, rows: usize, shards: usize) -> Self {
+    pub fn new(
+        decoder: &'a Decoder,
+        sampling: &'a Sampling,
+        ended: Ended<'a>,
+        terms: &'a Terms,
+        rows: usize,
+        shards: usize,
+    ) -> Self {
         Self {
             decoder,
             sampling,
+            ended,
             terms,
             chooser: Chooser::new(sampling),
             width: rows.div_ceil(shards).min(WIDTH),
@@ -182,11 +191,12 @@ impl<'a> Shard<'a> {
             begun += 1;
             let name = read.claim.prompt.row + copy as u64;
             let completion = Completion { row: name, ids: Vec::new(), log_probs: Vec::new(), stopped: false };
-            let mut row = Row { slot: read.claim.slot, length: read.claim.prompt.ids.len(), completion };
+            let prompt = read.claim.prompt.ids.as_slice();
+            let mut row = Row { slot: read.claim.slot, prompt, length: prompt.len(), completion };
             read.claim.slot += 1;
             let finished = read.logits.is_empty()
                 || self.sampling.max_new == 0
-                || row.take(self.chooser.choose(&read.logits, name, 0), self.sampling);
+                || row.take(self.chooser.choose(&read.logits, name, 0, [prompt, &[]]), self.sampling, self.ended);
             if finished {
                 self.done.push((row.slot, row.completion));
             } else {
@@ -212,8 +222,9 @@ impl<'a> Shard<'a> {
         for (at, logits) in self.logits.chunks_exact(self.decoder.vocabulary()).enumerate().rev() {
             let row = &mut self.rows[at];
             row.length += 1;
-            let choice = self.chooser.choose(logits, row.completion.row, row.completion.ids.len() as u64);
-            if row.take(choice, self.sampling) {
+            let ids = &row.completion.ids;
+            let choice = self.chooser.choose(logits, row.completion.row, ids.len() as u64, [row.prompt, ids]);
+            if row.take(choice, self.sampling, self.ended) {
                 let row = self.rows.swap_remove(at);
                 self.caches.swap_remove(at);
                 self.done.push((row.slot, row.completion));
@@ -222,13 +233,13 @@ impl<'a> Shard<'a> {
     }
 }
 
-impl Row {
+impl Row<'_> {
     /// Adds a token; whether the row is finished by it.
-    fn take(&mut self, choice: Choice, sampling: &Sampling) -> bool {
+    fn take(&mut self, choice: Choice, sampling: &Sampling, ended: Ended) -> bool {
         let completion = &mut self.completion;
         completion.ids.push(choice.token);
         completion.log_probs.push(choice.log_prob);
-        completion.stopped = sampling.stop.contains(&choice.token);
+        completion.stopped = sampling.stop.contains(&choice.token) || ended(&completion.ids);
         completion.stopped || completion.ids.len() == sampling.max_new
     }
 }

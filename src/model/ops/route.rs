@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 
 use super::math::dot;
 use super::storage::{is_native, like, read, read2, slice};
+use crate::model::balance::{self, Balance, Pull};
 use crate::model::router::{Router, Scoring};
 
 /// The experts that the tokens of a batch go to.
@@ -32,22 +33,39 @@ impl Choice {
 /// Chooses experts by the biased scores of the logits, outside of autograd, and gives the weights of the chosen,
 /// `[rows, experts per token]`, which gradients flow through.
 pub fn route(logits: &Tensor, router: &Router, bias: &[f32]) -> Result<(Choice, Tensor)> {
+    let (choice, weights, _) = route_balanced(logits, router, bias, None)?;
+    Ok((choice, weights))
+}
+
+/// As [`route`], and with a balance loss for sequences of these lengths: its value is the third that comes back, and its
+/// gradient goes to the logits together with that of the weights, as often as the loss itself is added to the
+/// whole, which is once.
+pub fn route_balanced(
+    logits: &Tensor,
+    router: &Router,
+    bias: &[f32],
+    balance: Option<(&Balance, &[usize])>,
+) -> Result<(Choice, Tensor, f64)> {
     let logits = logits.contiguous()?;
     let values: Vec<f32> = logits.flatten_all()?.to_vec1()?;
     let mut choice = Choice { experts: router.experts, per_token: router.chosen, chosen: Vec::new() };
     choice.chosen.reserve(values.len() / router.experts * router.chosen);
-    let mut scores = vec![0.0; router.experts];
-    for row in values.chunks_exact(router.experts) {
-        scores.copy_from_slice(row);
-        router.score(&mut scores);
-        router.choose(&scores, bias, &mut choice.chosen);
+    let mut scores = values;
+    for scores in scores.chunks_exact_mut(router.experts) {
+        router.score(scores);
+        router.choose(scores, bias, &mut choice.chosen);
     }
+    let pull = balance.map(|(balance, lengths)| Pull::new(balance, router, &scores, lengths));
+    let loss = pull.as_ref().map_or(0.0, |pull| pull.loss);
     if !is_native(&logits) {
+        if pull.is_some() {
+            candle_core::bail!("route: a balance loss is computed on the CPU in f32 only");
+        }
         let weights = reference(&logits, router, &choice)?;
-        return Ok((choice, weights));
+        return Ok((choice, weights, loss));
     }
-    let weights = logits.apply_op1(Route { router: router.clone(), chosen: choice.chosen.clone() })?;
-    Ok((choice, weights))
+    let weights = logits.apply_op1(Route { router: router.clone(), chosen: choice.chosen.clone(), pull })?;
+    Ok((choice, weights, loss))
 }
 
 /// The weights of a choice, in plain Candle.
@@ -66,6 +84,7 @@ pub fn reference(logits: &Tensor, router: &Router, choice: &Choice) -> Result<Te
 struct Route {
     router: Router,
     chosen: Vec<u32>,
+    pull: Option<Pull>,
 }
 
 impl CustomOp1 for Route {
@@ -97,6 +116,7 @@ impl CustomOp1 for Route {
             read2(weights, &grad, |weights, grad| {
                 let places = logits.chunks_exact(experts).zip(logits_grad.chunks_exact_mut(experts));
                 let tokens = places.zip(self.chosen.chunks_exact(per_token));
+                let mut pulls = self.pull.iter().flat_map(Pull::of_tokens);
                 let grads = weights.chunks_exact(per_token).zip(grad.chunks_exact(per_token));
                 for (((logits, out), chosen), (weights, grad)) in tokens.zip(grads) {
                     scores.copy_from_slice(logits);
@@ -107,6 +127,9 @@ impl CustomOp1 for Route {
                     for (expert, grad) in chosen.iter().zip(grad) {
                         let scaled = self.router.scale * grad;
                         out[*expert as usize] = if self.router.normalise { (scaled - along) / total } else { scaled };
+                    }
+                    if let Some(slopes) = pulls.next() {
+                        balance::add_gradient(&scores, slopes, out);
                     }
                     self.score_backward(&scores, out);
                 }

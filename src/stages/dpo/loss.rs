@@ -112,10 +112,7 @@ impl Loss {
     /// Whether wrong labels are reckoned with.
     #[must_use]
     pub fn smooths(self) -> bool {
-        matches!(
-            self,
-            Self::Sigmoid | Self::SigmoidNorm | Self::Robust | Self::ExoPair | Self::Simpo | Self::Cpo
-        )
+        matches!(self, Self::Sigmoid | Self::SigmoidNorm | Self::Robust | Self::ExoPair | Self::Simpo | Self::Cpo)
     }
 }
 
@@ -224,10 +221,7 @@ impl Settings {
 /// The logistic loss of a lead of which a share of the labels is taken to be wrong, and its slope.
 fn smoothed(lead: f64, smoothing: f64) -> (f64, f64) {
     let right = 1.0 - smoothing;
-    (
-        -right * log_sigmoid(lead) - smoothing * log_sigmoid(-lead),
-        -right * sigmoid(-lead) + smoothing * sigmoid(lead),
-    )
+    (-right * log_sigmoid(lead) - smoothing * log_sigmoid(-lead), -right * sigmoid(-lead) + smoothing * sigmoid(lead))
 }
 
 /// The slope of the logistic function.

@@ -22,8 +22,8 @@ use crate::{
     },
 };
 use loss::{Loss, Settings};
-pub use reference::sums;
 use reference::Reference;
+pub use reference::sums;
 
 pub const STAGE: Stage = Stage { name: "dpo", version: 1, run, check: None, extends: Some(extends) };
 
@@ -115,7 +115,9 @@ impl Arguments {
             return wrong("`exo_pair` needs `label_smoothing` above 0, such as 1e-3");
         }
         if loss == Loss::Robust && self.label_smoothing >= 0.5 {
-            return wrong("`robust` needs `label_smoothing` below 0.5: with half of the labels wrong nothing is left to learn");
+            return wrong(
+                "`robust` needs `label_smoothing` below 0.5: with half of the labels wrong nothing is left to learn",
+            );
         }
         if loss.is_unpaired() && self.likelihood.is_some_and(|it| it > 0.0) {
             return wrong("`likelihood` is for pairs; leave it out");

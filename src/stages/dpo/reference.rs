@@ -70,9 +70,8 @@ impl Reference {
 pub fn sums(model: &Transformer, pool: &rayon::ThreadPool, sequences: &[Sequence]) -> Result<Vec<f64>, StageError> {
     let parts = parts(sequences);
     let found: Vec<Result<Vec<f32>, ModelError>> = pool.install(|| {
-        let of_part = |part: &Part| {
-            Ok(model.log_probs(&part.packed, &part.rows, &part.targets)?.log_probs.to_vec1::<f32>()?)
-        };
+        let of_part =
+            |part: &Part| Ok(model.log_probs(&part.packed, &part.rows, &part.targets)?.log_probs.to_vec1::<f32>()?);
         parts.par_iter().map(of_part).collect()
     });
     let mut sums = vec![0.0; sequences.len()];

@@ -74,7 +74,7 @@ fn sample(model: &Transformer, shape: Shape, tokens: usize, pool: &ThreadPool) -
     let prompts: Vec<Prompt> = (0..2 * threads as u64)
         .map(|at| Prompt { ids: (0..asked).map(|token| token * 11 % 320).collect(), row: at * 32, copies: 32 })
         .collect();
-    let sampling = Sampling { temperature: 1.0, top_k: None, top_p: 1.0, max_new: new, stop: Vec::new(), seed: 0 };
+    let sampling = Sampling { max_new: new, ..Sampling::default() };
     let sampler = Sampler::new(model)?;
     let mut draw = || {
         let _ = sampler.generate(pool, &prompts, &sampling);

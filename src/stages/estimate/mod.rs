@@ -9,9 +9,11 @@ mod sampling;
 mod shape;
 mod training;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::base::{
+    schedule::Schedule,
     units::{Amount, Unit},
     work::{Estimate, Known, Made, Rows, Shape, Work},
 };
@@ -25,8 +27,11 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "problems" => data::problems(known),
         "dataset" => data::dataset(known),
         "documents" => data::documents(known),
+        "decontaminate" | "dedupe" => data::weed(known),
+        "filler" => data::filler(known),
         "filter" => data::filter(known),
         "mix" => data::mix(known),
+        "review" => data::review(known),
         "split" => data::split(known),
         "take" => data::take(known),
         "tokenizer" => data::tokenizer(known),
@@ -37,6 +42,9 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "grpo" => training::grpo(known),
         "sample" | "reject" => sampling::draw(known),
         "eval" => sampling::eval(known),
+        "rewrite" => sampling::rewrite(known),
+        "judge" => sampling::judge(known),
+        "best" => shape::best(known),
         _ if stage.starts_with("merge.") => shape::merge(known),
         // A stage that is not listed is told by what it takes: a budget is for training.
         _ if known.arguments.contains_key("budget") => training::sft(known),
@@ -64,12 +72,22 @@ fn number(known: Known, name: &str) -> Option<f64> {
 }
 
 fn amount(known: Known, name: &str) -> Option<Amount> {
-    serde_json::from_value(known.arguments.get(name)?.clone()).ok()
+    Amount::deserialize(&**known.arguments.get(name)?).ok()
 }
 
 /// An amount of one unit, such as `rows`.
 fn counted(known: Known, name: &str, unit: Unit) -> Option<f64> {
     amount(known, name).filter(|it| it.unit == unit).map(|it| it.value)
+}
+
+/// The mean of a schedule of amounts over so many steps.
+fn mean(value: &Value, steps: f64) -> Option<f64> {
+    let schedule: Schedule<Amount> = serde_json::from_value(value.clone()).ok()?;
+    // A few hundred points tell as much as all.
+    let points = steps.clamp(1.0, 400.0) as u64;
+    let at = |point: u64| schedule.constant_at((point as f64 * steps / points as f64) as u64).map(|it| it.value);
+    let values = (0..points).map(at).collect::<Option<Vec<f64>>>()?;
+    Some(values.iter().sum::<f64>() / points as f64)
 }
 
 /// The largest amount that a schedule takes anywhere.
@@ -112,12 +130,13 @@ mod tests {
 
     #[test]
     fn every_stage_that_makes_something_of_nothing_can_be_foretold() {
-        let arguments = std::collections::BTreeMap::from([
-            ("rows".to_owned(), serde_json::json!({"value": 100.0, "unit": "rows"})),
-            ("terms_min".to_owned(), 2.into()),
-            ("terms_max".to_owned(), 4.into()),
-            ("digits".to_owned(), 1.into()),
-        ]);
+        let arguments = [
+            ("rows", serde_json::json!({"value": 100.0, "unit": "rows"})),
+            ("terms_min", 2.into()),
+            ("terms_max", 4.into()),
+            ("digits", 1.into()),
+        ];
+        let arguments = arguments.into_iter().map(|(name, value)| (name, value.into())).collect();
         let (inputs, files) = Default::default();
         let known = Known { arguments: &arguments, inputs: &inputs, files: &files };
         let estimate = of("problems", known).unwrap();

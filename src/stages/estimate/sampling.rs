@@ -1,7 +1,7 @@
 //! The stages that sample: a forward pass for every new token.
 
 use super::{
-    MARGIN, ROOM, any_rows, counted, largest, model, number,
+    MARGIN, ROOM, counted, largest, model, number, rows,
     shape::{BYTE, WEIGHT},
 };
 use crate::base::{
@@ -28,6 +28,8 @@ pub(super) struct Draws {
     /// The mean length of an answer.
     pub(super) answer: f64,
     pub(super) longest: f64,
+    /// Tokens that are drawn one after another: the longest answer of each round.
+    pub(super) serial: f64,
 }
 
 /// The work of drawing answers with a sampler that is made so many times.
@@ -43,6 +45,7 @@ pub(super) fn work(shape: Shape, data: &Rows, draws: Draws, samplers: f64) -> Wo
         hidden: shape.hidden,
         slowness: shape.slowness,
         width: (draws.answers / samplers.max(1.0)).ceil(),
+        serial: draws.serial,
         ..Work::default()
     }
 }
@@ -55,41 +58,84 @@ pub(super) fn memory(shape: Shape, data: &Rows, longest: f64) -> (f64, f64) {
     (3.0 * shape.parameters * WEIGHT, (caches + room + 2.0 * WIDTH * shape.vocabulary) * WEIGHT)
 }
 
+/// The problems, with all that the model reads before it answers counted to the question.
+fn asked(known: Known) -> Option<Rows> {
+    let data = rows(known, "data")?;
+    // A text is a token for every three to four bytes.
+    let tokens =
+        |name: &str| known.arguments.get(name).and_then(|it| it.as_str()).map_or(0.0, |it| it.len() as f64 / 3.5);
+    let examples = rows(known, "examples").map_or(0.0, |examples| {
+        number(known, "shots").unwrap_or(examples.rows)
+            * (examples.question + examples.worked.max(examples.answer) + 2.0)
+    });
+    Some(Rows { question: data.question + tokens("instruction") + tokens("prompt") + examples, ..data })
+}
+
 /// `sample` and `reject`.
 pub(super) fn draw(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
-    let data = any_rows(known)?;
+    let (data, asked) = (rows(known, "data")?, asked(known)?);
     let copies = number(known, "n")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
-    let bytes = 130.0 + 2.0 * (data.question + 12.0) + answer + 20.0;
+    let bytes = 154.0 + (data.question + asked.question) + answer + 20.0;
     let (questions, made) = if known.arguments.contains_key("keep") {
         let most = copies * KEPT;
         let each = number(known, "per_prompt").map_or(most, |cap| cap.min(most)).max(0.01);
         let all = data.rows * each;
         let wanted = counted(known, "rows", Unit::Rows).map_or(all, |it| it.min(all)).max(1.0);
-        let asked = ((wanted / each / CHUNK).ceil() * CHUNK).min(data.rows);
+        let needed = ((wanted / each / CHUNK).ceil() * CHUNK).min(data.rows);
         // Where so many rows are asked for, fewer are an error.
         let exact = known.arguments.get("rows").is_some_and(|it| !it.is_null());
         let rows = if exact { counted(known, "rows", Unit::Rows).unwrap_or(wanted) } else { wanted };
-        (asked, Rows { rows, exact, answer, bytes, ..data })
+        (needed, Rows { rows, exact, answer, bytes, ..data })
     } else {
         (data.rows, Rows { rows: data.rows * copies, answer, bytes, ..data })
     };
-    let draws = Draws { questions, answers: questions * copies, answer, longest };
-    Some(estimate(shape, &data, draws, made.rows * made.bytes, Made::Rows(made)))
+    let draws = Draws { questions, answers: questions * copies, answer, longest, serial: longest };
+    Some(estimate(shape, &asked, draws, made.rows * made.bytes, Made::Rows(made)))
 }
 
 pub(super) fn eval(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
-    let data = any_rows(known)?;
+    let (data, asked) = (rows(known, "data")?, asked(known)?);
     let copies = number(known, "samples")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let answer = shape.answer.min(longest);
     let answers = data.rows * copies;
-    let draws = Draws { questions: data.rows, answers, answer, longest };
+    let draws = Draws { questions: data.rows, answers, answer, longest, serial: longest };
     let bytes = 300.0 + answers * (90.0 + data.question + answer);
-    Some(estimate(shape, &data, draws, bytes, Made::Other))
+    Some(estimate(shape, &asked, draws, bytes, Made::Other))
+}
+
+/// Every draft is read once in its prompt, and written anew so many times.
+pub(super) fn rewrite(known: Known) -> Option<Estimate> {
+    let shape = model(known)?;
+    let (data, asked) = (rows(known, "data")?, asked(known)?);
+    let tries = number(known, "tries")?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
+    let answer = shape.answer.max(data.answer).min(longest);
+    let asked = Rows { question: asked.question + data.answer, ..asked };
+    let made = Rows { answer, bytes: data.bytes + 76.0, exact: false, ..data };
+    let draws = Draws { questions: data.rows, answers: data.rows * tries, answer, longest, serial: longest };
+    Some(estimate(shape, &asked, draws, made.rows * made.bytes, Made::Rows(made)))
+}
+
+/// A choice reads each row twice, once with either word; a verdict in writing is drawn.
+pub(super) fn judge(known: Known) -> Option<Estimate> {
+    let shape = model(known)?;
+    let data = rows(known, "data")?;
+    let rubric = known.arguments.get("rubric").and_then(|it| it.as_str()).map_or(0.0, |it| it.len() as f64 / 3.5);
+    let asked = Rows { question: data.question + data.answer + rubric, ..data };
+    let made = Rows { bytes: data.bytes + 28.0, exact: false, ..data };
+    let writes = known.arguments.get("form").is_some_and(|it| **it == *"json");
+    let longest = if writes { known.arguments.get("max_length").and_then(|it| largest(it))? } else { 2.0 };
+    let draws = if writes {
+        Draws { questions: data.rows, answers: data.rows, answer: shape.answer.min(longest), longest, serial: longest }
+    } else {
+        Draws { questions: 2.0 * data.rows, answers: 2.0 * data.rows, answer: 2.0, longest, serial: longest }
+    };
+    Some(estimate(shape, &asked, draws, made.rows * made.bytes, Made::Rows(made)))
 }
 
 fn estimate(shape: Shape, data: &Rows, draws: Draws, bytes: f64, made: Made) -> Estimate {

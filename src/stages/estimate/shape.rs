@@ -73,6 +73,7 @@ impl From<&Config> for Shape {
             positions: config.max_positions() as f64,
             heads,
             slowness: if unseen > 0.0 { MIXTURE } else { 1.0 },
+            recounts: if matches!(config, Config::Qwen3Moe(_)) { 1.0 } else { 0.0 },
             cache,
             kept: 0.6 * kept + 2.0 * vocabulary,
             // Random weights never end an answer.
@@ -127,6 +128,12 @@ pub(super) fn load(known: Known) -> Option<Estimate> {
     // It is read twice, before the run and in it.
     let seconds = 5e-3 + 4.0 * BYTE * shape.bytes();
     Some(plain(seconds, 4.0 * shape.bytes(), shape.bytes(), Made::Model(shape)))
+}
+
+/// A copy of a model; which one is not known, so it is told as the first.
+pub(super) fn best(known: Known) -> Option<Estimate> {
+    let shape = model(known)?;
+    Some(plain(2.0 * BYTE * shape.bytes(), 64.0 * 1024.0, shape.bytes(), Made::Model(shape)))
 }
 
 pub(super) fn merge(known: Known) -> Option<Estimate> {

@@ -1,7 +1,7 @@
 //! The stages that train: tokens times weights, three times over.
 
 use super::{
-    MARGIN, ROOM, amount, any_rows, largest, model, number,
+    MARGIN, ROOM, amount, any_rows, largest, mean, model, number,
     sampling::{self, Draws},
     shape::{BYTE, WEIGHT},
 };
@@ -21,6 +21,9 @@ const STEP: f64 = 0.4e-3;
 const TOKENIZE: f64 = 60e-9;
 /// Rollouts after which a model that is rewarded for right answers has come half of the way to working them out.
 const HALFWAY: f64 = 30.0;
+
+/// The share of questions whose answers are all worth the same.
+const EVEN: f64 = 0.4;
 
 /// Training on so many tokens, in sequences of one length.
 struct Training {
@@ -56,6 +59,12 @@ impl Training {
     }
 }
 
+/// Passes over each token: the counts of a whole batch are taken before its gradients.
+fn passes(known: Known, shape: Shape) -> f64 {
+    let balanced = number(known, "balance").is_some_and(|it| it > 0.0);
+    1.0 + if balanced { shape.recounts / 3.0 } else { 0.0 }
+}
+
 fn made(shape: Shape, answer: f64, worked: f64) -> Made {
     Made::Model(Shape { answer, worked, ..shape })
 }
@@ -72,7 +81,7 @@ pub(super) fn pretrain(known: Known) -> Option<Estimate> {
         _ => budget.value * batch,
     };
     let length = text.length().min(shape.positions);
-    let training = Training { tokens, length, steps: (tokens / batch).ceil(), passes: 1.0 };
+    let training = Training { tokens, length, steps: (tokens / batch).ceil(), passes: passes(known, shape) };
     let mut work = training.work(shape);
     work.plain += TOKENIZE * text.rows * text.bytes;
     let (memory, per_thread) = training.memory(shape);
@@ -91,7 +100,8 @@ pub(super) fn sft(known: Known) -> Option<Estimate> {
     let budget = amount(known, "budget")?;
     let steps = if budget.unit == Unit::Epochs { (budget.value * per_epoch).round() } else { budget.value }.max(1.0);
     let seen = steps * batch.min(data.rows);
-    let training = Training { tokens: seen * data.length(), length: data.length(), steps, passes: 1.0 };
+    let length = data.length().min(amount(known, "max_length").map_or(f64::INFINITY, |it| it.value));
+    let training = Training { tokens: seen * length, length, steps, passes: passes(known, shape) };
     let mut work = training.work(shape);
     work.plain += TOKENIZE * data.rows * data.bytes;
     let (memory, per_thread) = training.memory(shape);
@@ -105,22 +115,29 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let data = any_rows(known)?;
     let steps = amount(known, "budget")?.value;
     let answers = number(known, "prompts")? * number(known, "group")?;
-    let longest = known.arguments.get("max_length").and_then(largest)?;
+    let longest = known.arguments.get("max_length").and_then(|it| largest(it))?;
     let (first, last) = (shape.answer.min(longest), shape.worked.min(longest));
     let far = 1.0 - (-steps / HALFWAY * std::f64::consts::LN_2).exp();
     let end = first + (last - first) * far;
     // The mean over the way of an exponential approach.
     let share = 1.0 - far / (steps / HALFWAY * std::f64::consts::LN_2).max(1e-9);
     let answer = first + (last - first) * share.clamp(0.0, 1.0);
-    let draws = Draws { questions: steps * number(known, "prompts")?, answers: steps * answers, answer, longest };
+    let serial = steps * known.arguments.get("max_length").and_then(|it| mean(it, steps)).unwrap_or(longest);
+    // Questions that are asked in the place of others: the same share of them as before is replaced again.
+    let tries = number(known, "dynamic_sampling").unwrap_or(0.0);
+    let drawn = (1.0 - EVEN.powf(tries + 1.0)) / (1.0 - EVEN);
+    let questions = steps * number(known, "prompts")? * drawn;
+    let draws = Draws { questions, answers: steps * answers * drawn, answer, longest, serial };
     let drawn = sampling::work(shape, &data, draws, steps);
     let kept = f64::from(u8::from(number(known, "kl").is_some_and(|kl| kl > 0.0)));
-    let minibatches = number(known, "minibatches").unwrap_or(1.0).max(1.0);
-    let old = f64::from(u8::from(minibatches > 1.0));
+    let iterations = number(known, "iterations").unwrap_or(1.0).max(1.0);
+    let updates = number(known, "minibatches").unwrap_or(1.0).max(1.0) * iterations;
+    let chosen = number(known, "top_entropy_quantile").is_some_and(|share| share < 1.0);
+    let old = f64::from(u8::from(updates > 1.0 || chosen));
     let length = data.question + answer;
-    let passes = 1.0 + (kept + old) / 3.0;
+    let passes = iterations + (kept + old) / 3.0;
     let tokens = steps * answers * length;
-    let training = Training { tokens, length, steps: steps * minibatches, passes };
+    let training = Training { tokens, length, steps: steps * updates, passes };
     let trained = training.work(shape);
     let work = Work {
         tokens: trained.tokens + drawn.tokens,
@@ -130,6 +147,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
         width: trained.width.min(drawn.width),
         hidden: shape.hidden,
         slowness: shape.slowness,
+        serial: drawn.serial,
     };
     let long = Training {
         length: data.question + longest,
@@ -165,14 +183,11 @@ mod tests {
     fn training_costs_six_operations_for_each_weight_and_token() {
         let shape = Shape { parameters: 1e6, active: 1e6, hidden: 96.0, positions: 512.0, ..Shape::default() };
         let text = Rows { rows: 1e3, exact: true, answer: 50.0, bytes: 100.0, ..Rows::default() };
-        let inputs = BTreeMap::from([
-            ("model".to_owned(), vec![Made::Model(shape)]),
-            ("text".to_owned(), vec![Made::Rows(text)]),
-        ]);
+        let inputs = [("model", vec![Made::Model(shape)]), ("text", vec![Made::Rows(text)])].into_iter().collect();
         let files = BTreeMap::new();
         let flops = |budget: serde_json::Value| {
             let batch = json!({"value": 4096.0, "unit": "tokens"});
-            let arguments = BTreeMap::from([("budget".to_owned(), budget), ("batch".to_owned(), batch)]);
+            let arguments = [("budget", budget.into()), ("batch", batch.into())].into_iter().collect();
             pretrain(Known { arguments: &arguments, inputs: &inputs, files: &files }).unwrap().work.flops()
         };
         assert_eq!(flops(json!({"value": 1e5, "unit": "tokens"})), 6e11);

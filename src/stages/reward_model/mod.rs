@@ -70,7 +70,9 @@ fn run(context: &Context) -> Result<(), StageError> {
         let lr = arguments.lr.at(step, batches.total);
         let learner = Learner { context, trainer: &mut training.trainer, lr, center: arguments.center };
         let metrics = match &rows {
-            Preferences::Pairs(rows) => learner.pairs(&chosen.iter().filter_map(|at| rows.get(*at)).collect::<Vec<_>>()),
+            Preferences::Pairs(rows) => {
+                learner.pairs(&chosen.iter().filter_map(|at| rows.get(*at)).collect::<Vec<_>>())
+            }
             Preferences::Labels(rows) => {
                 learner.labels(&chosen.iter().filter_map(|at| rows.get(*at)).collect::<Vec<_>>())
             }
@@ -123,7 +125,8 @@ impl Learner<'_> {
         };
         let (mut metrics, scores) = self.step(&groups, &grade)?;
         let scores = scores.concat();
-        let leads: Vec<f64> = scores.iter().zip(rows).map(|(score, row)| if row.good { *score } else { -score }).collect();
+        let leads: Vec<f64> =
+            scores.iter().zip(rows).map(|(score, row)| if row.good { *score } else { -score }).collect();
         metrics.extend(standing(&leads, &scores));
         Ok(metrics)
     }

@@ -3,7 +3,7 @@
 mod expressions;
 mod items;
 mod types;
-mod values;
+pub(super) mod values;
 
 use crate::{
     base::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How deep an expression may nest, so that no pass over the tree can exhaust the stack.
-const DEEPEST: usize = 256;
+pub(super) const DEEPEST: usize = 256;
 
 /// Turns the nodes of one item into the tree, and complains of what the grammar alone cannot see.
 pub struct Lower<'a> {

@@ -15,8 +15,7 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 impl Lower<'_> {
     pub fn number(&mut self, node: &Node<'_>) -> ExprKind {
         match parse_number(node.as_str()) {
-            Some(Number::Int(value)) => ExprKind::Int(value),
-            Some(Number::Float(value)) => ExprKind::Float(value),
+            Some(number) => number.into_kind(),
             None => {
                 let span = self.span(node);
                 self.complain(
@@ -75,13 +74,29 @@ impl Lower<'_> {
     }
 }
 
-enum Number {
+pub enum Number {
     Int(i64),
     Float(f64),
 }
 
+impl Number {
+    pub fn into_kind(self) -> ExprKind {
+        match self {
+            Self::Int(value) => ExprKind::Int(value),
+            Self::Float(value) => ExprKind::Float(value),
+        }
+    }
+
+    pub fn as_float(&self) -> f64 {
+        match self {
+            Self::Int(value) => *value as f64,
+            Self::Float(value) => *value,
+        }
+    }
+}
+
 /// A number whose value is whole is an integer where it has no exponent: `600k`, `1.5M`.
-fn parse_number(text: &str) -> Option<Number> {
+pub fn parse_number(text: &str) -> Option<Number> {
     let text: String = text.chars().filter(|it| *it != '_').collect();
     let factor = match text.chars().last() {
         Some('k') => 1_000_i64,
