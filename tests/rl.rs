@@ -9,7 +9,7 @@ use std::{
 };
 
 use regimen::{
-    base::span::Sources,
+    base::{argument, span::Sources},
     lang::{self, Overrides},
     stages::formula,
     syntax,
@@ -19,14 +19,14 @@ use serde_json::Value;
 use crate::harness::Test;
 
 /// The steps of a recipe: address, stage, arguments.
-fn calls(recipe: &str) -> Vec<(String, String, BTreeMap<String, Value>)> {
+fn calls(recipe: &str) -> Vec<(String, String, Value)> {
     let mut sources = Sources::default();
     let id = sources.add("recipe.rgm", recipe);
     let (file, complaints) = syntax::parse(id, recipe);
     assert!(complaints.is_empty(), "{complaints:?}");
     let (program, complaints) = lang::check(&mut sources, &file, &Overrides::default());
     assert!(complaints.is_empty(), "{complaints:?}");
-    program.calls.into_iter().map(|call| (call.address, call.stage, call.arguments)).collect()
+    program.calls.into_iter().map(|call| (call.address, call.stage, argument::object(&call.arguments))).collect()
 }
 
 /// The formulas of the steps of a recipe that have one, each under its address.
