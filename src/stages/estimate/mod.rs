@@ -5,6 +5,7 @@
 
 mod data;
 mod machine;
+mod preference;
 mod sampling;
 mod shape;
 mod training;
@@ -40,6 +41,10 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "load" | "load_reward_model" => shape::load(known),
         "pretrain" => training::pretrain(known),
         "grpo" => training::grpo(known),
+        "dpo" | "reward_model" => preference::train(known),
+        "eval_pairs" | "eval_reward" => preference::eval(known),
+        "labels" => preference::labels(known),
+        "pairs" => preference::pairs(known),
         "sample" | "reject" => sampling::draw(known),
         "eval" => sampling::eval(known),
         "rewrite" => sampling::rewrite(known),
