@@ -143,11 +143,11 @@ fn rules(arguments: &Arguments) -> Vec<String> {
         rules.push(match &arguments.reference {
             None => "π_ref is the model at the start".to_owned(),
             Some(every) if arguments.ref_model_mixup_alpha >= 1.0 => {
-                format!("π_ref becomes π every {} steps", every.count())
+                format!("π_ref becomes π every {}", steps(every.count()))
             }
             Some(every) => {
                 let share = rounded(arguments.ref_model_mixup_alpha);
-                format!("π_ref moves by {share} of the way to π every {} steps", every.count())
+                format!("π_ref moves by {share} of the way to π every {}", steps(every.count()))
             }
         });
     }
@@ -166,6 +166,10 @@ fn rules(arguments: &Arguments) -> Vec<String> {
         rules.push(format!("answers with A < 0 and a mean of log π_old/π above {} are left out", rounded(most)));
     }
     rules
+}
+
+fn steps(count: u64) -> String {
+    if count == 1 { "step".to_owned() } else { format!("{count} steps") }
 }
 
 /// A number without what only its binary form has.
