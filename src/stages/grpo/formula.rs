@@ -11,16 +11,24 @@ use super::{
     weights::Aggregate,
 };
 
+/// How many letters of rules a line holds.
+const WIDTH: usize = 100;
+
 /// The loss, what its letters stand for, and what else decides over what is learnt; None of arguments that are not those
 /// of the stage.
 #[must_use]
 pub fn formula(arguments: &Value) -> Option<Vec<String>> {
     let arguments = read(arguments).ok()?;
     let mut lines = vec![loss(&arguments), format!("where {}", letters(&arguments).join(", "))];
-    let rules = rules(&arguments);
-    if !rules.is_empty() {
-        lines.push(rules.join("; "));
+    // As many rules on a line as a screen takes.
+    let mut line = String::new();
+    for rule in rules(&arguments) {
+        if !line.is_empty() && line.chars().count() + rule.chars().count() > WIDTH {
+            lines.push(std::mem::take(&mut line) + ";");
+        }
+        line = if line.is_empty() { rule } else { format!("{line}; {rule}") };
     }
+    lines.push(line);
     Some(lines)
 }
 
@@ -114,6 +122,9 @@ fn letters(arguments: &Arguments) -> Vec<String> {
             Estimator::K3 => "k3 = x - log x - 1".to_owned(),
         });
         letters.push(format!("x = π_ref({of})/π({of})"));
+    }
+    if arguments.entropy_coef > 0.0 {
+        letters.push("H_t = the entropy of π at o_t".to_owned());
     }
     if arguments.loss == Aggregate::Constant {
         letters.push("L = max_length".to_owned());
