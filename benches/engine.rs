@@ -165,6 +165,7 @@ fn fabricate(folder: &Path) {
             run: "1".into(),
             metrics: BTreeMap::new(),
             cost: None,
+            review: None,
         };
         let text = serde_json::to_string_pretty(&record).expect("a record");
         // A record ends in the digest of all before it.

@@ -123,8 +123,8 @@ fn pieces(text: &str) -> Vec<&str> {
     let mut at = 0;
     let mut found = Vec::new();
     for token in tokens(text) {
-        found.push(&text[at..token.end]);
-        at = token.end;
+        found.push(&text[at..token.end()]);
+        at = token.end();
     }
     found
 }

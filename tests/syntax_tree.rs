@@ -54,6 +54,11 @@ fn item(item: &Item) -> String {
         Item::Binding(it) => {
             format!("{} = {}{}{}", it.name.text, expr(&it.value), label(&it.label), docs(&it.docs))
         }
+        Item::Test(it) => {
+            let mut shown = format!("test {:?}{}", it.name.text, docs(&it.docs));
+            it.items.iter().for_each(|it| shown += &format!("\n  {}", self::item(it)));
+            shown
+        }
         Item::Require(it) => format!("require {}", expr(&it.condition)),
         Item::Output(it) => format!("output {}", names(&it.names, " ")),
         Item::Stage(it) => {
@@ -118,7 +123,8 @@ fn expr(shown: &Expr) -> String {
                 clauses.iter().map(|(name, it)| format!("{} in {}", name.text, expr(it))).collect();
             format!("(for {} {})", clauses.join(", "), expr(body))
         }
-        ExprKind::Repeat { clause: (name, source), from, start, body } => {
+        ExprKind::Repeat { clause, from, start, body } => {
+            let (name, source) = &**clause;
             format!("(repeat {} {} {} {} {})", name.text, expr(source), from.text, expr(start), expr(body))
         }
         ExprKind::Missing => "?".to_owned(),

@@ -16,13 +16,13 @@ use crate::{
 #[must_use]
 pub fn at(analysis: &Analysis, offset: usize) -> Vec<CompletionItem> {
     let text = analysis.text();
-    let before: Vec<Token<'_>> = tokens(text).into_iter().filter(|it| it.start < offset).collect();
-    if before.last().is_some_and(|it| matches!(it.kind, Kind::Comment) && offset <= it.end) {
+    let before: Vec<Token<'_>> = tokens(text).into_iter().filter(|it| it.start() < offset).collect();
+    if before.last().is_some_and(|it| matches!(it.kind, Kind::Comment) && offset <= it.end()) {
         return Vec::new();
     }
     let stages = analysis.stages();
     // The word that is being written says nothing yet.
-    let written = before.last().filter(|it| it.kind == Kind::Word && it.end >= offset).is_some();
+    let written = before.last().filter(|it| it.kind == Kind::Word && it.end() >= offset).is_some();
     let done = before.get(..before.len() - usize::from(written)).unwrap_or_default();
     if done.last().is_some_and(|it| it.is_symbol(".")) {
         return after_dot(&stages, analysis, done);
@@ -46,7 +46,7 @@ fn open(done: &[Token<'_>]) -> Option<usize> {
             Kind::Close => {
                 open.pop();
             }
-            Kind::Newline if done.get(at + 1).is_some_and(|it| it.is_item_word() && it.start == token.end) => {
+            Kind::Newline if done.get(at + 1).is_some_and(|it| it.is_item_word() && it.start() == token.end()) => {
                 open.clear()
             }
             _ => {}
@@ -57,7 +57,7 @@ fn open(done: &[Token<'_>]) -> Option<usize> {
 
 fn is_index(done: &[Token<'_>], at: usize) -> bool {
     let Some((before, open)) = at.checked_sub(1).and_then(|it| done.get(it)).zip(done.get(at)) else { return false };
-    before.kind == Kind::Word && !before.is_reserved() && before.end == open.start
+    before.kind == Kind::Word && !before.is_reserved() && before.end() == open.start()
 }
 
 fn is_item_start(done: &[Token<'_>]) -> bool {
@@ -124,7 +124,7 @@ fn path_before(done: &[Token<'_>], at: usize) -> String {
     let mut start = at;
     while let Some(token) = start.checked_sub(1).and_then(|it| done.get(it)) {
         let belongs = token.kind == Kind::Word || token.is_symbol(".");
-        if !belongs || done.get(start).is_some_and(|next| next.start != token.end) {
+        if !belongs || done.get(start).is_some_and(|next| next.start() != token.end()) {
             break;
         }
         start -= 1;
@@ -154,6 +154,7 @@ fn names(items: &[Item], found: &mut Vec<CompletionItem>) {
                     names(items, found);
                 }
             }
+            Item::Test(test) => names(&test.items, found),
             Item::Use(_) | Item::Require(_) | Item::Output(_) => {}
         }
     }

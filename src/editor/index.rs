@@ -102,6 +102,11 @@ impl Walk<'_> {
                     self.expr(&it.value);
                 }
                 Item::Stage(it) => self.defined_stage(it),
+                Item::Test(it) => {
+                    let outer = std::mem::replace(&mut self.frame, defined(&it.items));
+                    self.items(&it.items);
+                    self.frame = outer;
+                }
                 Item::Require(it) => self.expr(&it.condition),
                 Item::Output(it) => it.names.iter().for_each(|name| self.name(&name.text, name.span)),
             }
@@ -172,7 +177,8 @@ impl Walk<'_> {
                 let names: Vec<&Name> = clauses.iter().map(|(name, _)| name).collect();
                 self.within(&names, body);
             }
-            ExprKind::Repeat { clause: (name, source), from, start, body } => {
+            ExprKind::Repeat { clause, from, start, body } => {
+                let (name, source) = &**clause;
                 self.expr(source);
                 // Without `= ..` the name stands for what it is outside as well.
                 if start.span == from.span {

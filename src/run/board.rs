@@ -28,8 +28,8 @@ pub(super) struct Board {
     places: Vec<Place>,
     /// For each step the steps that read it, once for each time they do.
     readers: Vec<Vec<StepId>>,
-    /// How many steps are running.
-    under_way: usize,
+    /// The steps that are running.
+    under_way: BTreeSet<StepId>,
     /// How many of its inputs each step still lacks.
     lacking: Vec<usize>,
     /// Open steps that lack nothing and that nobody has looked at.
@@ -51,7 +51,7 @@ impl Board {
             lacking.push(count);
         }
         let ready = lacking.iter().enumerate().filter(|(_, count)| **count == 0).map(|(id, _)| StepId(id)).collect();
-        Self { places: vec![Place::Open; plan.steps.len()], under_way: 0, readers, lacking, ready }
+        Self { places: vec![Place::Open; plan.steps.len()], under_way: BTreeSet::new(), readers, lacking, ready }
     }
 
     /// The next step in the plan's order that lacks nothing.
@@ -72,7 +72,12 @@ impl Board {
 
     /// How many steps are running.
     pub(super) fn running(&self) -> usize {
-        self.under_way
+        self.under_way.len()
+    }
+
+    /// The steps that are running, in the plan's order.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = StepId> {
+        self.under_way.iter().copied()
     }
 
     pub(super) fn start(&mut self, id: StepId) {
@@ -149,8 +154,11 @@ impl Board {
 
     fn set(&mut self, id: StepId, place: Place) {
         let Some(slot) = self.places.get_mut(id.0) else { return };
-        let running = |place: &Place| usize::from(matches!(place, Place::Running));
-        self.under_way = self.under_way + running(&place) - running(slot);
+        if matches!(place, Place::Running) {
+            self.under_way.insert(id);
+        } else {
+            self.under_way.remove(&id);
+        }
         *slot = place;
     }
 }

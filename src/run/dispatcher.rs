@@ -16,6 +16,7 @@ use super::{
     gates,
     interrupt::Listener,
     journal::Journal,
+    machine,
     meter::Meter,
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         work::{Estimate, Made as Artifact},
     },
     plan::{self, KeyFields, Plan, StepId},
-    schedule::{self, FileDigests, Schedule, key_fields},
+    schedule::{self, FileDigests, Schedule, key_fields, next, together},
     stages::{Progress, Stage, estimate},
     store::{Cost, Indexed, Record, Store},
 };
@@ -46,6 +47,10 @@ pub(super) struct Dispatcher<'a> {
     runnable: BTreeMap<StepId, KeyFields>,
     seconds: Vec<Option<f64>>,
     estimates: Vec<Option<Estimate>>,
+    /// Bytes that each step is to hold, and bytes for each thread.
+    memory: Vec<(f64, f64)>,
+    /// Bytes that they may hold together.
+    room: f64,
     meter: Arc<Mutex<Meter>>,
     /// Which gates have been decided, and how.
     decided: Vec<Option<bool>>,
@@ -76,6 +81,8 @@ impl<'a> Dispatcher<'a> {
             runnable: BTreeMap::new(),
             seconds: Vec::new(),
             estimates: Vec::new(),
+            memory: Vec::new(),
+            room: f64::INFINITY,
             meter: Arc::new(Mutex::new(Meter::new(options.threads.get()))),
             decided: vec![None; plan.gates.len()],
             sound: Arc::default(),
@@ -88,6 +95,13 @@ impl<'a> Dispatcher<'a> {
     /// Takes what the schedule found made.
     pub(super) fn take_hits(&mut self, schedule: Schedule, journal: &mut Journal) -> Result<(), RunError> {
         self.seconds = schedule.steps.iter().map(|step| step.price.as_ref().map(|price| price.seconds)).collect();
+        let threads = self.options.threads.get() as f64;
+        let estimates = schedule.estimates.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let held = schedule.steps.iter().zip(estimates).map(|(step, estimate)| {
+            let (most, shared) = (step.price.as_ref()?.memory? as f64, estimate?.memory_per_thread);
+            Some((most - threads * shared, shared))
+        });
+        self.memory = held.map(Option::unwrap_or_default).collect();
         self.estimates = schedule.estimates;
         for (id, scheduled) in schedule.steps.into_iter().enumerate() {
             if let Some(record) = scheduled.record {
@@ -114,6 +128,8 @@ impl<'a> Dispatcher<'a> {
         let (sender, mut receiver) = unbounded_channel();
         let pool = ThreadPoolBuilder::new().num_threads(self.options.threads.get()).stack_size(STACK).build();
         let pool = Arc::new(pool.map_err(|error| RunError::Runtime(io::Error::other(error)))?);
+        let room = self.options.memory.or_else(machine::free_memory);
+        self.room = room.map_or(f64::INFINITY, |it| it as f64);
         let mut listener = Listener::new(self.options.interrupts);
         let worked = loop {
             if let Err(error) = self.start_what_fits(&sender, &pool, journal) {
@@ -199,7 +215,8 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    /// Starts runnable steps in the plan's order, as many at once as there are threads for them to share.
+    /// Starts runnable steps in the plan's order, as many at once as there are threads for them to share, and as are
+    /// foretold to fit into memory together.
     fn start_what_fits(
         &mut self,
         sender: &UnboundedSender<(StepId, Message)>,
@@ -211,7 +228,10 @@ impl<'a> Dispatcher<'a> {
             if self.board.running() >= budget {
                 break;
             }
-            let Some((id, fields)) = self.runnable.pop_first() else { break };
+            let under_way: Vec<(f64, f64)> = self.board.under_way().map(|id| self.held(id)).collect();
+            let fits = |id| together(under_way.iter().copied().chain([self.held(id)]), budget) <= self.room;
+            let Some(id) = next(self.runnable.keys().copied(), under_way.is_empty(), fits) else { break };
+            let Some(fields) = self.runnable.remove(&id) else { break };
             let Some(job) = self.job(id, &fields, pool, journal) else { continue };
             journal.tell(Event::StepStarted {
                 address: job.address.clone(),
@@ -231,6 +251,11 @@ impl<'a> Dispatcher<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Bytes that a step is to hold, and bytes for each thread.
+    fn held(&self, id: StepId) -> (f64, f64) {
+        self.memory.get(id.0).copied().unwrap_or_default()
     }
 
     fn job(&self, id: StepId, fields: &KeyFields, pool: &Arc<ThreadPool>, journal: &Journal) -> Option<Job> {

@@ -62,6 +62,8 @@ pub struct Options {
     pub interrupts: Interrupts,
     /// How often a long step keeps a state to go on from; None only where it is asked to stop.
     pub checkpoint_every: Option<Duration>,
+    /// Bytes that the steps may hold together as far as is foretold, one alone excepted; None is what is free.
+    pub memory: Option<u64>,
     /// How many problems a sampling step hands to the sampler at once.
     pub batch: NonZeroUsize,
     /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
@@ -76,6 +78,7 @@ impl Default for Options {
             cancelled: Arc::default(),
             interrupts: Interrupts::Heed,
             checkpoint_every: Some(CHECKPOINT_EVERY),
+            memory: None,
             batch: BATCH,
             recipe: None,
             sets: Vec::new(),
@@ -140,7 +143,12 @@ pub fn price(
 ) -> Option<Machine> {
     let measured = OnceCell::new();
     let measure = || *measured.get_or_init(|| machine(store, threads.get()));
-    schedule.price(plan, history, Pricing { foretell: &estimate::of, threads: threads.get(), measure: &measure });
+    let memory = free_memory();
+    schedule.price(
+        plan,
+        history,
+        Pricing { foretell: &estimate::of, threads: threads.get(), memory, measure: &measure },
+    );
     measured.into_inner()
 }
 
@@ -148,7 +156,7 @@ pub fn price(
 ///
 /// Memory is left out, as the estimates tell what threads hold that share one, and devices divide a model.
 pub fn price_for(plan: &Plan, schedule: &mut Schedule, machine: Machine) {
-    let pricing = Pricing { foretell: &estimate::of, threads: machine.threads, measure: &|| machine };
+    let pricing = Pricing { foretell: &estimate::of, threads: machine.threads, memory: None, measure: &|| machine };
     schedule.price(plan, &Unrecorded, pricing);
     schedule.steps.iter_mut().filter_map(|step| step.price.as_mut()).for_each(|price| price.memory = None);
     schedule.forecast = schedule.forecast.map(|(seconds, _)| (seconds, 0));

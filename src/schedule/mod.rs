@@ -2,6 +2,7 @@
 
 mod forecast;
 mod needs;
+mod pace;
 mod price;
 mod prospect;
 mod why;
@@ -10,6 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use self::why::Comparer;
 pub use self::{
+    forecast::{next, together},
     price::{Price, Pricing, cores, foretell, informed, weigh},
     prospect::Prospect,
     why::{Change, Why},

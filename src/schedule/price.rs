@@ -1,8 +1,10 @@
 //! What a step would cost: as its own past tells, else its stage's, else a model of the work on this machine.
 
+use std::{collections::BTreeMap, rc::Rc};
+
 use serde::Serialize;
 
-use super::{Schedule, Scheduled, State, forecast};
+use super::{Schedule, Scheduled, State, forecast, pace::Pace};
 use crate::{
     base::{
         named::Named,
@@ -39,9 +41,6 @@ fn nought(value: &f64) -> bool {
     *value == 0.0
 }
 
-/// How many records of a stage are looked at.
-const LOOK_BACK: usize = 16;
-
 /// Plans that take less than this on a usual machine are not worth measuring the machine at hand for.
 const WORTH_MEASURING: f64 = 1.0;
 
@@ -66,6 +65,8 @@ pub struct Pricing<'a> {
     pub foretell: Foretell<'a>,
     /// How many threads the steps would share.
     pub threads: usize,
+    /// Bytes that the steps may hold together; None where nobody knows.
+    pub memory: Option<u64>,
     /// Measures the machine, or remembers what was measured; only asked where nothing else tells.
     pub measure: &'a dyn Fn() -> Machine,
 }
@@ -80,17 +81,20 @@ impl Schedule {
         self.estimates = estimates(plan, self, history, pricing.foretell, &usual);
         let mut unknown = 0.0;
         let mut tasks = Vec::with_capacity(plan.steps.len());
+        let mut paces: BTreeMap<&str, Option<Pace>> = BTreeMap::new();
         for ((step, scheduled), estimate) in plan.steps.iter().zip(&self.steps).zip(&self.estimates) {
             let Some(estimate) = estimate.as_ref().filter(|_| scheduled.state != State::Hit) else {
                 tasks.push(None);
                 continue;
             };
             let weight = usual.seconds(&estimate.work);
-            let rate = rate(step, &history.of_stage(&step.stage));
-            if rate.is_none() && estimate.work.flops() > 0.0 {
+            let past = history.of_stage(&step.stage);
+            let pace = *paces.entry(step.stage.as_str()).or_insert_with(|| Pace::of(&past));
+            let told = pace.map(|pace| pace.at(&step.address, &past, weight));
+            if told.is_none() && estimate.work.flops() > 0.0 {
                 unknown += weight;
             }
-            tasks.push(Some((estimate, weight, rate)));
+            tasks.push(Some((estimate, told)));
         }
         let machine = if unknown > WORTH_MEASURING { (pricing.measure)() } else { usual };
         let mut work = Vec::with_capacity(tasks.len());
@@ -98,8 +102,8 @@ impl Schedule {
             let inputs = step.inputs.values().flatten().map(|id| id.0).collect();
             let open = scheduled.state != State::Hit;
             let mut planned = forecast::Task { inputs, open, seconds: 0.0, cores: 1.0, memory: (0.0, 0.0) };
-            if let Some((estimate, weight, rate)) = task {
-                planned.seconds = rate.map_or_else(|| machine.seconds(&estimate.work), |rate| rate * weight);
+            if let Some((estimate, told)) = task {
+                planned.seconds = told.unwrap_or_else(|| machine.seconds(&estimate.work));
                 planned.cores = machine.cores(&estimate.work);
                 let memory = memory(step, estimate, &history.of_stage(&step.stage), pricing.threads);
                 let threads = pricing.threads as f64 * estimate.memory_per_thread;
@@ -111,14 +115,14 @@ impl Schedule {
                     flops: estimate.work.flops().round(),
                     memory: Some(memory),
                     bytes: estimate.bytes as u64,
-                    from: if rate.is_some() { "history" } else { "model" },
+                    from: if told.is_some() { "history" } else { "model" },
                 });
             } else if let Some(price) = &scheduled.price {
                 planned.seconds = price.seconds;
             }
             work.push(planned);
         }
-        let forecast = forecast::run(&work, pricing.threads);
+        let forecast = forecast::run(&work, pricing.threads, pricing.memory.map_or(f64::INFINITY, |it| it as f64));
         for (scheduled, elapsed) in self.steps.iter_mut().zip(&forecast.elapsed) {
             if let (Some(price), Some(elapsed)) = (&mut scheduled.price, elapsed) {
                 price.seconds = *elapsed;
@@ -188,27 +192,11 @@ fn estimates(
 }
 
 /// The newest record of a step at the same address and of about the same work.
-fn like(step: &Step, estimate: &Estimate, past: &Past, usual: &Machine) -> Option<(Record, Cost)> {
+fn like(step: &Step, estimate: &Estimate, past: &Past, usual: &Machine) -> Option<(Rc<Record>, Cost)> {
     let record = past.at(&step.address).first()?;
     let cost = record.cost.clone()?;
     let ratio = usual.seconds(&estimate.work) / cost.weight?;
-    (0.25..4.0).contains(&ratio).then(|| (Record::clone(record), cost))
-}
-
-/// Seconds on this machine for each second on the usual one: the newest at the same address, else the median of the
-/// stage's newest.
-fn rate(step: &Step, past: &Past) -> Option<f64> {
-    let of = |record: &Record| {
-        let cost = record.cost.as_ref()?;
-        let weight = cost.weight.filter(|weight| *weight > 0.0)?;
-        (cost.alone > 0.0).then_some(cost.alone / weight)
-    };
-    if let Some(rate) = past.at(&step.address).first().and_then(|record| of(record)) {
-        return Some(rate);
-    }
-    let mut rates: Vec<f64> = past.all().iter().take(LOOK_BACK).filter_map(|record| of(record)).collect();
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied()
+    (0.25..4.0).contains(&ratio).then(|| (Rc::clone(record), cost))
 }
 
 /// What a step holds at most: the estimate, or more where it once held more.

@@ -56,6 +56,11 @@ fn item(item: &mut Item) {
             }
             it.span = Span::default();
         }
+        Item::Test(it) => {
+            name(&mut it.name);
+            it.items.iter_mut().for_each(self::item);
+            it.span = Span::default();
+        }
         Item::Require(it) => {
             expr(&mut it.condition);
             it.span = Span::default();
@@ -126,7 +131,8 @@ fn expr(it: &mut Expr) {
             }
             expr(body);
         }
-        ExprKind::Repeat { clause: (it, source), from, start, body } => {
+        ExprKind::Repeat { clause, from, start, body } => {
+            let (it, source) = &mut **clause;
             name(it);
             name(from);
             [source, start, body].into_iter().for_each(|it| expr(it));

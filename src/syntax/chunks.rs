@@ -89,9 +89,15 @@ impl<'a> Reader<'a> {
     pub fn bytes(&self, tokens: Range<usize>) -> Range<usize> {
         let speaking = || self.speaking(tokens.clone()).filter_map(|at| self.tokens.get(at));
         match (speaking().next(), speaking().next_back()) {
-            (Some(first), Some(last)) => first.start..last.end,
+            (Some(first), Some(last)) => first.start()..last.end(),
             _ => 0..0,
         }
+    }
+
+    /// Whether the item that begins here is a test: the word before a text. Everywhere else `test` is a name.
+    pub fn is_test(&self, tokens: Range<usize>) -> bool {
+        let mut speaking = self.speaking(tokens).filter_map(|at| self.tokens.get(at));
+        speaking.next().is_some_and(|it| it.is_word("test")) && speaking.next().is_some_and(|it| it.kind == Kind::Text)
     }
 
     /// The first `{` of a range outside other brackets, or the first of all where there is none such.
@@ -139,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     fn column(&self, at: usize) -> usize {
-        let start = self.tokens.get(at).map_or(0, |it| it.start);
+        let start = self.tokens.get(at).map_or(0, Token::start);
         start - self.text.get(..start).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1)
     }
 

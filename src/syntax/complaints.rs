@@ -40,7 +40,7 @@ impl<'a> Place<'a> {
         };
         let at = reader
             .speaking(chunk.tokens.clone())
-            .find(|it| reader.tokens.get(*it).is_some_and(|token| token.end > offset));
+            .find(|it| reader.tokens.get(*it).is_some_and(|token| token.end() > offset));
         let mut open = Vec::new();
         for it in chunk.tokens.start..at.unwrap_or(chunk.tokens.end) {
             match reader.tokens.get(it).map(|token| token.kind) {
@@ -69,7 +69,7 @@ impl<'a> Place<'a> {
         let close = closer(open.text)?;
         let end = self.end();
         let label = format!("expected `{close}` by here");
-        let same_line = !self.reader.text.get(open.start..end.start as usize).unwrap_or_default().contains('\n');
+        let same_line = !self.reader.text.get(open.start()..end.start as usize).unwrap_or_default().contains('\n');
         let diagnostic = Diagnostic::error(self.span(open), format!("this `{}` is never closed", open.text))
             .hint(format!("add `{close}`"));
         Some(if same_line { diagnostic } else { diagnostic.label(end, label) })
@@ -192,7 +192,7 @@ impl<'a> Place<'a> {
     }
 
     fn span(&self, token: &Token<'_>) -> Span {
-        Span::new(self.source, token.start, token.end)
+        Span::new(self.source, token.start(), token.end())
     }
 
     /// The place just after the item.

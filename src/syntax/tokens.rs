@@ -19,16 +19,26 @@ pub enum Kind {
     Stray,
 }
 
-/// A run of characters; the bytes `start..end` of the text.
+/// A run of characters. A large recipe has millions, so that each is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
     pub kind: Kind,
+    /// Where it starts in the text.
+    at: u32,
     pub text: &'a str,
-    pub start: usize,
-    pub end: usize,
 }
 
 impl Token<'_> {
+    /// The byte of the text with which it starts.
+    pub fn start(&self) -> usize {
+        self.at as usize
+    }
+
+    /// The byte behind its last.
+    pub fn end(&self) -> usize {
+        self.start() + self.text.len()
+    }
+
     /// Whether the token says something, unlike a comment or the end of a line.
     pub fn speaks(&self) -> bool {
         !matches!(self.kind, Kind::Newline | Kind::Comment)
@@ -76,7 +86,7 @@ pub fn tokens(text: &str) -> Vec<Token<'_>> {
     while let Some((kind, length)) = next(text.get(at..).unwrap_or_default()) {
         let end = at + length;
         if let (Some(kind), Some(slice)) = (kind, text.get(at..end)) {
-            found.push(Token { kind, text: slice, start: at, end });
+            found.push(Token { kind, at: at as u32, text: slice });
         }
         at = end;
     }

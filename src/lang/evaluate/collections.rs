@@ -70,7 +70,7 @@ impl<'a> Evaluator<'a> {
     /// `repeat i in 1..3 from m { .. }`: what the last round makes, each round having what the one before has made.
     pub(super) fn repeat(
         &mut self,
-        (name, source): &'a (Name, Box<Expr>),
+        (name, source): &'a (Name, Expr),
         from: &'a Name,
         start: &'a Expr,
         body: &'a Expr,

@@ -36,8 +36,9 @@ impl<'a> Evaluator<'a> {
                 self.diagnostics.push(duplicate(name, first.span));
                 continue;
             }
+            let number = frame.order.len();
             frame.order.push(&name.text);
-            frame.entries.insert(&name.text, Entry { definition, span: name.span, state: State::Waiting });
+            frame.entries.insert(&name.text, Entry { definition, number, span: name.span, state: State::Waiting });
         }
         self.frames.push(frame);
         FrameId(self.frames.len() - 1)

@@ -1,23 +1,22 @@
 //! In which order the names of a frame are evaluated: what is needed first, so that a long chain of bindings is no deep
 //! recursion, in whatever order its lines stand.
 
-use std::collections::BTreeSet;
-
 use super::scope::{Definition, Frame};
 use crate::syntax::ast::{Expr, ExprKind};
 
 /// Every name of a frame after those that it needs; names in a cycle come in some order, and are found out later.
 pub(super) fn order<'a>(frame: &Frame<'a>) -> Vec<&'a str> {
     let mut order = Vec::with_capacity(frame.order.len());
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    let mut stack: Vec<(&'a str, Vec<&'a str>)> = Vec::new();
-    for &name in &frame.order {
-        if seen.insert(name) {
+    let mut seen = vec![false; frame.order.len()];
+    let mut first = |number: usize| seen.get_mut(number).is_some_and(|it| !std::mem::replace(it, true));
+    let mut stack: Vec<(&'a str, Vec<(usize, &'a str)>)> = Vec::new();
+    for (number, &name) in frame.order.iter().enumerate() {
+        if first(number) {
             stack.push((name, needs(frame, name)));
         }
         while let Some((name, needed)) = stack.last_mut() {
             match needed.pop() {
-                Some(next) if seen.insert(next) => stack.push((next, needs(frame, next))),
+                Some((number, next)) if first(number) => stack.push((next, needs(frame, next))),
                 Some(_) => {}
                 None => {
                     order.push(*name);
@@ -29,8 +28,8 @@ pub(super) fn order<'a>(frame: &Frame<'a>) -> Vec<&'a str> {
     order
 }
 
-/// The names of the frame that the value of a name mentions.
-fn needs<'a>(frame: &Frame<'a>, name: &str) -> Vec<&'a str> {
+/// The names of the frame that the value of a name mentions, with their numbers.
+fn needs<'a>(frame: &Frame<'a>, name: &str) -> Vec<(usize, &'a str)> {
     let expr = match frame.entries.get(name).map(|it| it.definition) {
         Some(Definition::Param(param)) => param.default.as_ref(),
         Some(Definition::Input(input)) => input.default.as_ref(),
@@ -41,8 +40,7 @@ fn needs<'a>(frame: &Frame<'a>, name: &str) -> Vec<&'a str> {
     if let Some(expr) = expr {
         mentions(expr, &mut names);
     }
-    names.retain(|it| frame.entries.contains_key(it));
-    names
+    names.into_iter().filter_map(|it| Some((frame.entries.get(it)?.number, it))).collect()
 }
 
 fn mentions<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
@@ -63,8 +61,9 @@ fn mentions<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
             clauses.iter().for_each(|(_, it)| go(it));
             go(body);
         }
-        ExprKind::Repeat { clause: (_, source), start, body, .. } => {
-            [source, start, body].into_iter().for_each(|it| go(it));
+        ExprKind::Repeat { clause, start, body, .. } => {
+            go(&clause.1);
+            [start, body].into_iter().for_each(|it| go(it));
         }
         ExprKind::Bool(_)
         | ExprKind::Int(_)

@@ -36,6 +36,8 @@ impl FrameId {
 /// A name and what is known of its value.
 pub(super) struct Entry<'a> {
     pub definition: Definition<'a>,
+    /// Its number among those of the frame.
+    pub number: usize,
     pub span: Span,
     pub state: State,
 }
@@ -62,7 +64,7 @@ impl<'a> Definition<'a> {
             Item::Param(param) => Some((&param.name, Self::Param(param))),
             Item::Input(input) => Some((&input.name, Self::Input(input))),
             Item::Binding(binding) => Some((&binding.name, Self::Binding(binding))),
-            Item::Use(_) | Item::Stage(_) | Item::Require(_) | Item::Output(_) => None,
+            Item::Use(_) | Item::Stage(_) | Item::Test(_) | Item::Require(_) | Item::Output(_) => None,
         }
     }
 }

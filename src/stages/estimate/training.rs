@@ -195,4 +195,39 @@ mod tests {
         assert_eq!(flops(json!({"value": 2.0, "unit": "epochs"})), 6e11);
         assert_eq!(flops(json!({"value": 10.0, "unit": "steps"})), 6e6 * 40_960.0);
     }
+
+    /// What an option of reinforcement learning costs, in parts of what costs nothing extra: training, sampling.
+    #[test]
+    fn what_reinforcement_learning_does_more_it_pays_for() {
+        let shape = Shape { parameters: 1e6, active: 1e6, hidden: 96.0, positions: 512.0, ..Shape::default() };
+        let shape = Shape { answer: 40.0, worked: 40.0, ..shape };
+        let data = Rows { rows: 1e3, exact: true, question: 20.0, bytes: 60.0, ..Rows::default() };
+        let inputs = [("model", vec![Made::Model(shape)]), ("data", vec![Made::Rows(data)])].into_iter().collect();
+        let files = BTreeMap::new();
+        let work = |option: Option<(&str, serde_json::Value)>| {
+            let given = [
+                ("budget", json!({"value": 10.0, "unit": "steps"})),
+                ("prompts", json!(4)),
+                ("group", json!(8)),
+                ("max_length", json!({"constant": {"value": 64.0, "unit": "tokens"}})),
+            ];
+            let arguments = given.into_iter().chain(option).map(|(name, value)| (name, value.into())).collect();
+            grpo(Known { arguments: &arguments, inputs: &inputs, files: &files }).unwrap().work
+        };
+        let plain = work(None);
+        let third = 4.0 / 3.0;
+        for (option, training, sampling) in [
+            (("kl", json!(0.1)), third, 1.0),
+            (("minibatches", json!(4)), third, 1.0),
+            (("iterations", json!(2)), 2.0 + third - 1.0, 1.0),
+            (("top_entropy_quantile", json!(0.2)), third, 1.0),
+            (("top_entropy_quantile", json!(1.0)), 1.0, 1.0),
+            (("dynamic_sampling", json!(1)), 1.0, 1.0 + EVEN),
+        ] {
+            let name = option.0;
+            let work = work(Some(option));
+            assert!((work.training / plain.training - training).abs() < 1e-9, "{name}");
+            assert!((work.sampling / plain.sampling - sampling).abs() < 1e-9, "{name}");
+        }
+    }
 }

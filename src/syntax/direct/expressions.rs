@@ -185,7 +185,7 @@ impl Scanner<'_> {
                     let span = self.span(start);
                     let called = Expr { kind: ExprKind::Call { callee: Box::new(value), arguments }, span };
                     match ty {
-                        Some(ty) => ExprKind::Typed { call: Box::new(called), ty },
+                        Some(ty) => ExprKind::Typed { call: Box::new(called), ty: Box::new(ty) },
                         None => called.kind,
                     }
                 }
@@ -349,7 +349,7 @@ impl Scanner<'_> {
             (outside, 1)
         };
         let (body, last) = self.block()?;
-        let clause = (name, Box::new(source));
+        let (clause, from) = (Box::new((name, source)), Box::new(from));
         let kind = ExprKind::Repeat { clause, from, start: Box::new(start), body: Box::new(body) };
         Some((kind, one.max(other).max(last)))
     }

@@ -128,7 +128,7 @@ impl Lower<'_> {
             };
             value = Expr { kind, span };
             if let Some(ty) = child(&it, Rule::ty) {
-                value = Expr { span, kind: ExprKind::Typed { call: Box::new(value), ty: self.ty(&ty) } };
+                value = Expr { span, kind: ExprKind::Typed { call: Box::new(value), ty: Box::new(self.ty(&ty)) } };
             }
         }
         value
@@ -195,7 +195,7 @@ impl Lower<'_> {
         let from = self.name(&from);
         let outside = Expr { kind: ExprKind::Name(from.text.clone()), span: from.span };
         let start = child(node, Rule::expr).map_or(outside, |it| self.expr(&it));
-        let clause = (self.only_name(&clause), Box::new(self.expr_of(&clause)));
+        let (clause, from) = (Box::new((self.only_name(&clause), self.expr_of(&clause))), Box::new(from));
         let body = Box::new(self.block_of(node));
         Expr { kind: ExprKind::Repeat { clause, from, start: Box::new(start), body }, span: self.span(node) }
     }
