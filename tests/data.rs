@@ -175,13 +175,37 @@ fn documents_hold_a_share_of_worked_problems() {
     problems.push(problem("2+2=?", "4"));
     let data = made_up(&problems);
     let step = |worked: f64| {
-        let step = Step::new("documents", json!({ "worked": worked, "slips": 0.0, "seed": 3 }));
+        let step = Step::new(
+            "documents",
+            json!({ "worked": worked, "slips": 0.0, "languages": [], "mixing": 0.0, "seed": 3 }),
+        );
         step.input("data", data.path()).run()
     };
     assert_snapshot!(step(0.5).unwrap().text());
     let worked = |share| step(share).unwrap().rows().iter().filter(|it| it.contains("<think>")).count();
     assert_eq!([worked(0.0), worked(1.0)], [0, 5]);
     assert_eq!(step(1.5).err().unwrap(), "expected `worked` from 0 to 1, found 1.5");
+}
+
+#[test]
+fn documents_speak_one_language_or_change_it_from_step_to_step() {
+    let solution = Some("1+2=3 3+3=6 6-1=5 5+1=6".to_owned());
+    let data = made_up(&vec![Problem { solution, ..problem("1+2+3-1+1=?", "6") }; 12]);
+    let step = |languages: &[&str], mixing: f64| {
+        let arguments = json!({ "worked": 1.0, "slips": 0.0, "languages": languages, "mixing": mixing, "seed": 3 });
+        Step::new("documents", arguments).input("data", data.path()).run()
+    };
+    let mixed = |mixing| {
+        let rows = step(&["en", "zh"], mixing).unwrap().rows();
+        [["first", "then"], ["先", "再"]]
+            .map(|words| rows.iter().filter(|row| words.iter().any(|word| row.contains(word))).count())
+    };
+    // Of one language each; then most of both.
+    let ([english, chinese], [first, second]) = (mixed(0.0), mixed(1.0));
+    assert!(english + chinese == 12 && english > 2 && chinese > 2, "{english} {chinese}");
+    assert!(first + second > 18, "{first} {second}");
+    assert_snapshot!(step(&["ru"], 0.0).unwrap().rows()[0], @r#"{"text":"<|bos|><|user|>1+2+3-1+1=?<|assistant|><think>сначала 1+2=3 затем 3+3=6 затем 6-1=5 затем 5+1=6</think><answer>6</answer><|eos|>"}"#);
+    assert_snapshot!(step(&["xx"], 0.0).err().unwrap(), @"expected `languages` out of `en`, `ru`, `zh`, found `xx`");
 }
 
 #[test]
@@ -340,13 +364,13 @@ fn a_mix_by_weights_keeps_its_proportions() {
     let total = |value: f64| json!({ "value": value, "unit": "rows" });
     let counts =
         |text: String| text.lines().filter(|it| it.contains("left out") || it.contains("\"rows\"")).collect::<String>();
-    assert_snapshot!(counts(mix(json!([0.25, 0.75]), Value::Null).unwrap()), @"");
-    assert_snapshot!(counts(mix(json!([1, 3]), total(8.0)).unwrap()), @"");
-    assert_snapshot!(counts(mix(Value::Null, total(23.0)).unwrap()), @"");
+    assert_snapshot!(counts(mix(json!([0.25, 0.75]), Value::Null).unwrap()), @r#"  "rows": 24,    "left out of part 2": 22"#);
+    assert_snapshot!(counts(mix(json!([1, 3]), total(8.0)).unwrap()), @r#"  "rows": 8,    "left out of part 1": 4,    "left out of part 2": 34"#);
+    assert_snapshot!(counts(mix(Value::Null, total(23.0)).unwrap()), @r#"  "rows": 23,    "left out of part 1": 3,    "left out of part 2": 20"#);
     let complain = |weights: Value, total: Value| mix(weights, total).err().unwrap();
-    assert_snapshot!(complain(json!([0.5, 0.5]), total(20.0)), @"");
-    assert_snapshot!(complain(json!([0.5]), Value::Null), @"");
-    assert_snapshot!(complain(json!([0.0, -1.0]), Value::Null), @"");
+    assert_snapshot!(complain(json!([0.5, 0.5]), total(20.0)), @"expected 10 rows of part 1 of the mix, found 6");
+    assert_snapshot!(complain(json!([0.5]), Value::Null), @"expected `weights` for 2 parts, found 1");
+    assert_snapshot!(complain(json!([0.0, -1.0]), Value::Null), @"expected `weights` of nought and more, not all of them nought, found [0.0, -1.0]");
 }
 
 #[test]
@@ -359,7 +383,7 @@ fn rows_that_say_the_same_are_kept_once() {
         assert_eq!(counts.get("duplicate").copied().unwrap_or(0) + made.rows().len(), 4);
         made.rows().len()
     };
-    assert_eq!([kept("row", "exact"), kept("row", "normalized")], [3, 3]);
+    assert_eq!([kept("row", "exact"), kept("row", "normalized")], [3, 2]);
     assert_eq!([kept("question", "exact"), kept("question", "normalized")], [2, 1]);
 }
 

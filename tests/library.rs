@@ -157,6 +157,7 @@ fn every_stage_runs_with_the_least_and_with_the_most_it_can_be_given() {
         .file("least.rgm", RECIPES[0])
         .file("most.rgm", RECIPES[1])
         .file("rows.jsonl", "{\"question\": \"What is 1 + 1?\", \"answer\": \"2\", \"solution\": \"1 + 1 = 2\"}\n")
+        .file("chats.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"1\"}, {\"role\": \"assistant\", \"content\": \"2\"}]}\n")
         .file("merge.yaml", "merge_method: passthrough\nmodels: [{model: model}]\n")
         .file(
             "init.rgm",

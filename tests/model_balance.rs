@@ -152,3 +152,29 @@ proptest! {
         prop_assert!((value - expected).abs() < 1e-5 * expected, "value {value}, expected {expected}");
     }
 }
+
+/// The file is made by `tests/fixtures/balance/make.py`.
+#[test]
+fn over_a_batch_as_transformers_has_it() {
+    let file: serde_json::Value = serde_json::from_str(include_str!("fixtures/balance/expected.json")).unwrap();
+    let layers = |name: &str| -> Vec<Vec<Vec<f64>>> { serde_json::from_value(file[name].clone()).unwrap() };
+    let (logits, slopes) = (layers("logits"), layers("slopes"));
+    let (experts, chosen) = (file["experts"].as_u64().unwrap() as usize, file["chosen"].as_u64().unwrap() as usize);
+    let router = router(Scoring::Softmax, experts, chosen);
+    let load = |layer: &Vec<Vec<f64>>| -> Vec<u64> {
+        let values: Vec<f32> = layer.iter().flatten().map(|it| *it as f32).collect();
+        let tensor = Tensor::from_vec(values, (layer.len(), experts), &Device::Cpu).unwrap();
+        ops::route(&tensor, &router, &[]).unwrap().0.loads()
+    };
+    let balance = Balance::batch(1.0, &logits.iter().map(load).collect::<Vec<_>>(), chosen);
+    let mut loss = 0.0;
+    for (logits, slopes) in logits.iter().zip(&slopes) {
+        let (value, gradient) = found(logits, &router, &[], &balance, &[logits.len()]);
+        loss += value;
+        for (found, slope) in gradient.iter().zip(slopes.iter().flatten()) {
+            assert!((found - slope).abs() < 1e-6, "gradient {found}, slope {slope}");
+        }
+    }
+    let expected = file["loss"].as_f64().unwrap();
+    assert!((loss - expected).abs() < 1e-5 * expected, "loss {loss}, expected {expected}");
+}

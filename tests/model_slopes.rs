@@ -189,6 +189,17 @@ proptest! {
     }
 
     #[test]
+    fn log_prob_and_entropy(rows in 1..300_usize, width in 1..20_usize, vocab in 2..60_usize, seed in any::<u64>()) {
+        let stream = Stream::new(seed, "targets");
+        let targets: Vec<u32> = (0..rows as u64).map(|at| stream.below(vocab as u64, 0, at) as u32).collect();
+        let both = |(log_probs, entropy): (Tensor, Tensor)| Tensor::stack(&[log_probs, entropy], 0);
+        let native = |it: &[Tensor]| both(ops::log_prob_and_entropy(&it[0], &it[1], &targets)?);
+        let plain = |it: &[Tensor]| both(reference::log_prob_and_entropy(&it[0], &it[1], &targets)?);
+        let inputs = vec![("hidden", vec![rows, width]), ("head", vec![vocab, width])];
+        Case { inputs, native: &native, plain: &plain }.check(seed)?;
+    }
+
+    #[test]
     fn route(rows in 1..30_usize, experts in 2..20_usize, per_token in 1..4_usize, softmax: bool, normalise: bool, seed in any::<u64>()) {
         // The weights as a function of the logits, the choice held fast: a bias larger than any score decides it.
         let scoring = if softmax { Scoring::Softmax } else { Scoring::Sigmoid };

@@ -19,10 +19,13 @@ fn kitchen() -> Test {
         format!("{{\"question\":\"{question}\",\"answer\":\"{answer}\",\"level\":{level}}}\n")
     };
     let question = |at: u32| format!("No {at}?");
-    let mut pool: String = (0..20).map(|at| row(&question(at), 5 + 2 * (at % 2), 1)).collect();
-    pool += &row(&format!("He asks: {}", PLANTED.to_uppercase()), 5, 1);
+    let mut pool: Vec<String> = (0..20).map(|at| row(&question(at), 5 + 2 * (at % 2), 1)).collect();
+    pool.insert(1, row(&format!("He asks: {}", PLANTED.to_uppercase()), 5, 1));
     let test: String = (30..38).map(|at| row(&question(at), 5, 1 + at % 2)).collect();
-    Test::new().file("a.rgm", RECIPE).file("pool.jsonl", &pool).file("test.jsonl", &(test + &row(PLANTED, 5, 3)))
+    Test::new()
+        .file("a.rgm", RECIPE)
+        .file("pool.jsonl", &pool.concat())
+        .file("test.jsonl", &(test + &row(PLANTED, 5, 3)))
 }
 
 /// The folder of an output of a run with `--json`.
@@ -68,36 +71,32 @@ fn every_answer_of_a_rejection_is_kept_or_counted() {
             assert!(samples.iter().all(|it| is_correct(&it.completion, &it.answer) && it.finish == Finish::Stop));
             assert!(samples.iter().all(|it| it.lineage.level.as_deref() == Some("1")));
             for prompt in prompts.iter().filter(|it| it["kept"].as_u64().unwrap() > 0) {
-                assert!((2..=5).contains(&prompt["right"].as_u64().unwrap()), "{prompt}");
+                assert!((2..=5).contains(&prompt["right"].as_u64().unwrap()), "a pass rate from 0.2 to 0.9: {prompt}");
             }
         } else {
             assert_eq!(samples.len(), 7);
         }
     }
-    insta::assert_debug_snapshot!(reasons, @"");
+    let named = |output: &str, reason: &str| reasons[output].contains_key(reason);
+    assert!(named("kept", "not correct") && named("kept", "pass rate below 0.2"), "{reasons:?}");
+    assert!(named("some", "not asked, as there were rows enough"), "{reasons:?}");
 }
 
 #[test]
 fn batches_and_kills_change_no_byte_of_what_is_sampled() {
     let test = kitchen();
     let whole = test.done("run a.rgm --json --store whole --batch 64 --checkpoint-every never").outputs();
-    for batch in [1, 5] {
-        let run = test.done(&format!("run a.rgm --json --store b{batch} --batch {batch} --checkpoint-every 0s"));
-        assert_eq!(run.outputs(), whole);
-    }
+    assert_eq!(test.done("run a.rgm --json --store some --batch 5 --checkpoint-every 0s").outputs(), whole);
     // Killed in the midst of sampling, as states are kept after every problem, and gone on with.
     let run = "run a.rgm --json --store killed --batch 1 --checkpoint-every 0s";
-    let mut resumed = 0;
-    for renames in [120, 30, 45, 60] {
-        let mut killed = test.command(run);
-        let point = format!("rename:after:{renames}=kill");
-        killed.env("REGIMEN_FAILPOINT", point).stdout(Stdio::null()).stderr(Stdio::null());
-        let _ = killed.status().unwrap();
-    }
+    let mut killed = test.command(run);
+    killed.env("REGIMEN_FAILPOINT", "rename:after:140=kill").stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(killed.status().unwrap().code().is_none());
     let end = test.done(run);
-    resumed += end.json().iter().filter(|it| it["event"] == "step_resumed").count();
+    let events = end.json();
+    let resumed = events.iter().filter(|it| it["event"] == "step_resumed").map(|it| it["address"].as_str().unwrap());
+    assert!(resumed.into_iter().any(|it| ["kept", "some"].contains(&it)), "{end}");
     assert_eq!(end.outputs(), whole);
-    assert!(resumed > 0, "no step was in the midst of its work");
 }
 
 #[test]
@@ -108,8 +107,8 @@ fn an_answer_is_asked_for_begun_and_ended_as_the_arguments_say() {
     assert_eq!(rows.len(), 6);
     for row in &rows {
         // The question's own example is left out, and the other one is there.
-        let shown = |at: u32| format!("<|user|>No {at}? Now.<|assistant|><answer>{}</answer><|eos|>", 5 + 2 * (at % 2));
-        let examples: String = (0..2).filter(|at| row.question != format!("No {at}?")).map(shown).collect();
+        let shown = |at: u32| format!("<|user|>No {at}? Now.<|assistant|><answer>5</answer><|eos|>");
+        let examples: String = (30..32).filter(|at| row.question != format!("No {at}?")).map(shown).collect();
         assert_eq!(row.prompt, format!("<|bos|>Be quick.{examples}<|user|>{} Now.<|assistant|>", row.question));
         let sampled = row.completion.strip_prefix("<answer>").unwrap();
         let stop = ["</answer>", "5"].iter().filter_map(|it| Some(sampled.find(it)? + it.len())).min();
@@ -120,7 +119,7 @@ fn an_answer_is_asked_for_begun_and_ended_as_the_arguments_say() {
     assert!(rows.iter().any(|it| it.completion.ends_with('5')));
     let said = test.done("show shown --rows 1 --store s").stdout;
     assert!(
-        said.starts_with("row 1\n  question       No 0?\n  answer         5\n  prompt         <|bos|>Be quick."),
+        said.starts_with("row 1\n  question       No 30?\n  answer         5\n  prompt         <|bos|>Be quick."),
         "{said}"
     );
 }

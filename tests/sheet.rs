@@ -42,6 +42,7 @@ fn row(kind: Kind, [a, b, c]: [String; 3]) -> String {
         Kind::Problem => json!({"question": a, "answer": b, "solution": c}),
         Kind::Chat => json!({"messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}),
         Kind::Pair => json!({"prompt": a, "chosen": b, "rejected": c}),
+        Kind::Label => json!({"prompt": a, "completion": b, "label": true}),
         Kind::Sample => json!({
             "question": a, "answer": b, "prompt": "p", "completion": c, "tokens": 3, "finish": "stop", "seed": 1,
             "draw": 2, "rewards": {"accuracy": 0.1},
@@ -51,7 +52,7 @@ fn row(kind: Kind, [a, b, c]: [String; 3]) -> String {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop::sample::select(vec![Kind::Text, Kind::Problem, Kind::Chat, Kind::Pair, Kind::Sample])
+    prop::sample::select(vec![Kind::Text, Kind::Problem, Kind::Chat, Kind::Pair, Kind::Label, Kind::Sample])
 }
 
 proptest! {

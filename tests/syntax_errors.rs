@@ -350,7 +350,7 @@ fn brackets() {
     stage s() -> Model {
       output x
     y = 3
-        1:20-21 this `{` is never closed (add `}` after the stage's last item)
+        1:20-21 this `{` is never closed (add `}` after the last item of the body)
 
     stage s(a: int) -> Model {
       x = f(

@@ -54,6 +54,11 @@ fn item(item: &Item) -> String {
         Item::Binding(it) => {
             format!("{} = {}{}{}", it.name.text, expr(&it.value), label(&it.label), docs(&it.docs))
         }
+        Item::Test(it) => {
+            let mut shown = format!("test {:?}{}", it.name.text, docs(&it.docs));
+            it.items.iter().for_each(|it| shown += &format!("\n  {}", self::item(it)));
+            shown
+        }
         Item::Require(it) => format!("require {}", expr(&it.condition)),
         Item::Output(it) => format!("output {}", names(&it.names, " ")),
         Item::Stage(it) => {

@@ -28,6 +28,7 @@ mod run;
 mod score;
 mod show;
 mod status;
+mod test;
 mod trace;
 mod verify;
 mod why;
@@ -63,6 +64,7 @@ enum Command {
     Verify(verify::Arguments),
     Merge(merge::Arguments),
     Score(score::Arguments),
+    Test(test::Arguments),
     Fmt(fmt::Arguments),
     Doc(doc::Arguments),
     Pin(pin::Arguments),
@@ -111,6 +113,7 @@ pub fn main() -> Exit {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),
         Command::Lsp(arguments) => lsp::run(&arguments),

@@ -1,14 +1,17 @@
 //! `regimen plan`: what would run, why, and at what price.
 
 use crate::{
+    base::argument,
     cli::{
         CliError, Exit,
         budget::BudgetArguments,
         machine::{Description, MachineArgument},
         recipe::{RecipeArguments, StoreArguments},
     },
+    plan::Step,
     report, run,
     schedule::State,
+    stages,
 };
 
 /// Show what would run, why, and at what price; nothing runs
@@ -46,10 +49,21 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         None => planned.schedule(&store)?,
     };
     let elsewhere = machine.as_ref().map(Description::elsewhere);
+    let steps = planned.plan.steps.iter().zip(&schedule.steps);
+    let formula = |step: &Step| stages::formula::of(&step.stage, &argument::object(&step.arguments));
     if arguments.json {
-        println!("{}", report::plan::json(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref()));
+        let mut json = report::plan::json(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref());
+        for ((step, _), told) in steps.zip(json["steps"].as_array_mut().into_iter().flatten()) {
+            if let Some(lines) = formula(step) {
+                told["formula"] = lines.into();
+            }
+        }
+        println!("{json}");
     } else {
         print!("{}", report::plan::screen(&planned.plan, &schedule, &planned.sources, elsewhere.as_ref()));
+        let open = steps.filter(|(_, scheduled)| scheduled.state != State::Hit);
+        let formulas: Vec<_> = open.filter_map(|(step, _)| Some((step.address.clone(), formula(step)?))).collect();
+        print!("{}", report::plan::formulas(&formulas));
     }
     let budget = arguments.budget.budget();
     let fits = match &machine {

@@ -23,6 +23,7 @@ use crate::{
     model::Config,
     plan::{Plan, Step, StepId},
     reward::answer::is_correct,
+    stages,
 };
 
 /// Stages that hold answers against those that are known to be right.
@@ -37,6 +38,9 @@ pub fn check(plan: &Plan) -> Diagnostics {
     let mut found = Diagnostics::default();
     let verified = verified(plan);
     for (step, verified) in plan.steps.iter().zip(verified) {
+        if let Some((name, complaint)) = stages::formula::complaint(&step.stage, &step.arguments) {
+            found.push(Diagnostic::error(step.argument_spans.get(name).copied().unwrap_or(step.span), complaint));
+        }
         if uses_format(step) {
             found.extend(reachable(plan, step));
         }

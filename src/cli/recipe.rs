@@ -80,6 +80,11 @@ impl RecipeArguments {
 
     /// Reads and checks the recipe, mistakes and all.
     pub fn check(&self) -> Result<Checked, CliError> {
+        self.check_one(None)
+    }
+
+    /// Reads the recipe, and checks it or one of its tests.
+    fn check_one(&self, test: Option<&str>) -> Result<Checked, CliError> {
         let mut sources = Sources::default();
         let text = fs::read(&self.file).map_err(|error| CliError::File { path: self.file.clone(), error })?;
         let mut diagnostics = Diagnostics::default();
@@ -102,14 +107,25 @@ impl RecipeArguments {
             params_file: self.params.iter().map(|it| format!("--params {}", it.display())).collect(),
             directory: env::current_dir().ok(),
         };
-        let (program, complaints) = lang::check_with(&mut sources, &recipe, &imports, &overrides);
+        let (program, complaints) = test
+            .and_then(|name| lang::check_test(&mut sources, &recipe, &imports, &overrides, name))
+            .unwrap_or_else(|| lang::check_with(&mut sources, &recipe, &imports, &overrides));
         diagnostics.extend(complaints);
         Ok(Checked { sources, program, diagnostics: diagnostics.sorted() })
     }
 
     /// The plan of the recipe. Warnings are shown and passed over; errors end the command.
     pub fn plan(&self) -> Result<Planned, CliError> {
-        let Checked { sources, mut program, diagnostics } = self.check()?;
+        self.plan_of(self.check()?)
+    }
+
+    /// The plan of one of the recipe's tests.
+    pub fn plan_test(&self, name: &str) -> Result<Planned, CliError> {
+        self.plan_of(self.check_one(Some(name))?)
+    }
+
+    fn plan_of(&self, checked: Checked) -> Result<Planned, CliError> {
+        let Checked { sources, mut program, diagnostics } = checked;
         if diagnostics.has_errors() {
             return Err(CliError::Recipe(Box::new((diagnostics, sources))));
         }

@@ -3,6 +3,7 @@
 use crate::{
     cli::{CliError, Exit, recipe::StoreArguments},
     report::{self, lineage::Lineage},
+    stages,
 };
 
 /// Show what is kept under an address, a key or a digest: arguments, inputs, files, figures; with `--rows` its rows
@@ -33,6 +34,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     for record in records {
         let Some(count) = arguments.rows else {
             print!("{}", report::show::record(&store, &lineage, record));
+            if let Some(lines) = stages::formula::of(&record.stage, &record.fields["arguments"]) {
+                println!("what it minimises\n  {}", lines.join("\n  "));
+            }
             continue;
         };
         let rows = report::rows::rows(&store.object(&record.output), arguments.from, count);

@@ -154,6 +154,7 @@ fn names(items: &[Item], found: &mut Vec<CompletionItem>) {
                     names(items, found);
                 }
             }
+            Item::Test(test) => names(&test.items, found),
             Item::Use(_) | Item::Require(_) | Item::Output(_) => {}
         }
     }

@@ -4,7 +4,7 @@ use crate::{
     base::span::Span,
     editor::analysis::Analysis,
     lang::signature::{Parameter, Signature},
-    syntax::ast::{Item, StageItem},
+    syntax::ast::{Item, StageItem, Test},
 };
 
 /// The text for what is defined at a place, in Markdown.
@@ -36,7 +36,8 @@ fn item(analysis: &Analysis, items: &[Item], definition: Span) -> Option<String>
                 let name = &it.name.text;
                 return Some(block(&format!("{name}: {}", made(analysis, name)), &it.docs));
             }
-            Item::Stage(StageItem { body: crate::syntax::ast::StageBody::Items(items), .. }) => {
+            Item::Test(Test { items, .. })
+            | Item::Stage(StageItem { body: crate::syntax::ast::StageBody::Items(items), .. }) => {
                 if let Some(text) = self::item(analysis, items, definition) {
                     return Some(text);
                 }

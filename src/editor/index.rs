@@ -102,6 +102,11 @@ impl Walk<'_> {
                     self.expr(&it.value);
                 }
                 Item::Stage(it) => self.defined_stage(it),
+                Item::Test(it) => {
+                    let outer = std::mem::replace(&mut self.frame, defined(&it.items));
+                    self.items(&it.items);
+                    self.frame = outer;
+                }
                 Item::Require(it) => self.expr(&it.condition),
                 Item::Output(it) => it.names.iter().for_each(|name| self.name(&name.text, name.span)),
             }

@@ -284,6 +284,7 @@ fn symbol(analysis: &Analysis, item: &Item) -> Option<DocumentSymbol> {
             let span = it.path.iter().map(|it| it.span).reduce(Span::to)?;
             (text_of(analysis, span).to_owned(), span, SymbolKind::FUNCTION, text_of(analysis, it.returns.span))
         }
+        Item::Test(it) => (it.name.text.clone(), it.name.span, SymbolKind::EVENT, "test"),
         Item::Use(_) | Item::Require(_) | Item::Output(_) => return None,
     };
     let range = |span: Span| lines::range(analysis.text(), span.start as usize, span.end as usize);

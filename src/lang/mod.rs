@@ -20,7 +20,7 @@ pub use types::{Kind, Type};
 
 use crate::{
     base::{diagnostic::Diagnostics, span::Sources},
-    syntax::ast::File,
+    syntax::ast::{File, Item, Test},
 };
 
 /// Checks a recipe and says what it asks for. All mistakes are found at once, in the order of the text.
@@ -38,13 +38,36 @@ pub fn check_with(
     imports: &Imports,
     overrides: &Overrides,
 ) -> (Program, Diagnostics) {
+    check_one(sources, recipe, imports, overrides, None)
+}
+
+/// The program of one test of a recipe that was checked; None where it has no test of that name.
+pub fn check_test(
+    sources: &mut Sources,
+    recipe: &File,
+    imports: &Imports,
+    overrides: &Overrides,
+    name: &str,
+) -> Option<(Program, Diagnostics)> {
+    let tests = recipe.items.iter().filter_map(|it| if let Item::Test(test) = it { Some(test) } else { None });
+    let test = tests.into_iter().find(|it| it.name.text == name)?;
+    Some(check_one(sources, recipe, imports, overrides, Some(test)))
+}
+
+fn check_one(
+    sources: &mut Sources,
+    recipe: &File,
+    imports: &Imports,
+    overrides: &Overrides,
+    test: Option<&Test>,
+) -> (Program, Diagnostics) {
     let (modules, mut diagnostics) = stdlib::load(sources);
     let (mut parsed, complaints) = overrides::Parsed::parse(overrides, sources);
     parsed.look_into(imports);
     diagnostics.extend(complaints);
     let (stages, complaints) = names::Stages::collect(&modules, recipe, imports);
     diagnostics.extend(complaints);
-    let (program, complaints) = evaluate::program(sources, recipe, &stages, &parsed);
+    let (program, complaints) = evaluate::program(sources, recipe, test, &stages, &parsed);
     diagnostics.extend(complaints);
     (program, diagnostics.sorted())
 }

@@ -23,6 +23,8 @@ pub struct Program {
     pub gates: Vec<Gate>,
     pub pins: Vec<Pin>,
     pub outputs: Vec<(String, Output)>,
+    /// The tests that stand in the recipe, by their names; their steps are no part of it.
+    pub tests: Vec<String>,
 }
 
 /// A parameter of the recipe and the value it has.

@@ -142,8 +142,9 @@ impl<'a> Signature<'a> {
     /// An input that may be left out goes by name where it stands behind arguments: it is one of the many options.
     #[must_use]
     pub fn goes_by_position(&self, parameter: &Parameter<'_>) -> bool {
-        let before = self.parameters.iter().take_while(|it| it.name != parameter.name);
-        parameter.positional && (parameter.is_required() || before.into_iter().all(|it| it.positional))
+        let optional = matches!(parameter.ty, Type::Optional(_)) && !self.is_recipe;
+        let mut before = self.parameters.iter().take_while(|it| it.name != parameter.name);
+        parameter.positional && (!optional || before.all(|it| it.positional))
     }
 
     /// The position of a parameter.

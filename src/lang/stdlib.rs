@@ -6,12 +6,13 @@ use crate::{
 };
 
 /// Every module of the library, by the name after `std.`, with its text.
-pub const MODULES: [(&str, &str); 9] = [
+pub const MODULES: [(&str, &str); 10] = [
     ("command", include_str!("../../stdlib/command.rgm")),
     ("data", include_str!("../../stdlib/data.rgm")),
     ("eval", include_str!("../../stdlib/eval.rgm")),
     ("merge", include_str!("../../stdlib/merge.rgm")),
     ("model", include_str!("../../stdlib/model.rgm")),
+    ("r1", include_str!("../../stdlib/r1.rgm")),
     ("reward", include_str!("../../stdlib/reward.rgm")),
     ("sample", include_str!("../../stdlib/sample.rgm")),
     ("train", include_str!("../../stdlib/train.rgm")),

@@ -25,6 +25,15 @@ pub struct Transformer {
     recompute: bool,
 }
 
+/// The log-probabilities of chosen tokens, and the entropies of what they were chosen from.
+pub struct PolicyProbs {
+    /// The log-probability of each row's target, `[rows]`.
+    pub log_probs: Tensor,
+    /// The entropy of each row in nats, `[rows]`.
+    pub entropy: Tensor,
+    pub loads: Vec<Vec<u64>>,
+}
+
 /// What a forward pass gives.
 pub struct Forward {
     /// The logits of the chosen rows, `[rows, vocabulary]`.
@@ -241,6 +250,35 @@ impl Transformer {
             x = layers::layer(&tensors, plan, &context, &x, &mut notes)?;
         }
         Ok(notes.loads)
+    }
+
+    /// As [`Transformer::log_probs_at`], with an entropy of each row through which gradients flow as well.
+    pub fn log_probs_and_entropy(
+        &self,
+        packed: &Packed,
+        rows: &[u32],
+        targets: &[u32],
+        temperature: f32,
+    ) -> Result<PolicyProbs, ModelError> {
+        self.check_targets(packed, rows, targets)?;
+        let mut pass = self.pass();
+        let hidden = (pass.read(self, packed, rows)? / f64::from(temperature))?;
+        let (log_probs, entropy) = ops::log_prob_and_entropy(&hidden, self.variable(self.plan.head), targets)?;
+        Ok(PolicyProbs { log_probs, entropy, loads: std::mem::take(&mut pass.notes.loads) })
+    }
+
+    /// Comes nearer to another model of the same plan: each weight by a share of the way to the other's.
+    pub fn approach(&mut self, other: &Self, share: f64) -> Result<(), ModelError> {
+        let nearer = |mine: &[f32], theirs: &[f32]| {
+            let pairs = mine.iter().zip(theirs);
+            pairs.map(|(mine, theirs)| (f64::from(*mine) * (1.0 - share) + f64::from(*theirs) * share) as f32).collect()
+        };
+        let variables = self.variables.iter().zip(&other.variables);
+        let values = variables
+            .map(|((_, mine), (_, theirs))| ops::read(mine, |mine| ops::read(theirs, |theirs| nearer(mine, theirs)))?);
+        let values = values.collect::<Result<Vec<Vec<f32>>, candle_core::Error>>()?;
+        let biases = self.biases.iter().zip(&other.biases).map(|(mine, theirs)| nearer(mine, theirs)).collect();
+        self.replace(values, biases)
     }
 
     /// Moves the routers' biases towards an even load: up for experts that saw less than the mean, down for those that

@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// The figures that a person watches, the most telling first.
-const WATCHED: [&str; 6] = ["loss", "reward", "accuracy", "completions/mean_length", "pass1", "acceptance"];
+const WATCHED: [&str; 8] =
+    ["loss", "reward", "accuracy", "completions/mean_length", "pass1", "acceptance", "rows/dropped", "rows/truncated"];
 
 /// The line of an event. Progress and finds have none of their own: there are too many.
 #[must_use]

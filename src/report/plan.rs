@@ -68,6 +68,24 @@ impl Elsewhere {
     }
 }
 
+/// What the steps of some addresses minimise, under the plan: those that have one formula together.
+#[must_use]
+pub fn formulas(steps: &[(String, Vec<String>)]) -> String {
+    let mut told: Vec<(&[String], Vec<&str>)> = Vec::new();
+    for (address, lines) in steps {
+        match told.iter_mut().find(|(known, _)| known == lines) {
+            Some((_, addresses)) => addresses.push(address),
+            None => told.push((lines, vec![address])),
+        }
+    }
+    let mut text = String::new();
+    for (lines, addresses) in told {
+        text.push_str(&format!("\n{}\n", addresses.join(", ")));
+        lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+    }
+    text
+}
+
 /// `run`, or a word for a step that need not begin afresh.
 fn state(scheduled: &Scheduled) -> &'static str {
     match &scheduled.prospect {

@@ -121,7 +121,7 @@ mod tests {
         let mut text = String::new();
         let mut trial = 0_u64;
         for (name, chance, truth) in kinds {
-            for (questions, copies) in [(30_u64, 1_u64), (30, 8), (200, 1), (200, 4), (200, 16)] {
+            for (questions, copies) in [(30_u64, 1_u64), (30, 8), (100, 1), (100, 4), (100, 16)] {
                 const TRIALS: u64 = 1_000;
                 let (mut held, mut width) = (0, 0.0);
                 for _ in 0..TRIALS {

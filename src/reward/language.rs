@@ -5,9 +5,12 @@
 
 use serde_json::Value;
 
-use crate::reward::{
-    RewardError, arguments,
-    score::{Function, Needs},
+use crate::{
+    data::bpe::TAGS,
+    reward::{
+        RewardError, arguments,
+        score::{Function, Needs},
+    },
 };
 
 pub const FUNCTION: Function = Function::each("language", check, |sample, arguments| {
@@ -94,7 +97,9 @@ fn scripts(code: &str) -> Option<&'static [Script]> {
 /// Whether all words of a text are of one script; Japanese is written in two.
 #[must_use]
 pub fn one_language(text: &str) -> bool {
-    let mut words = words(text);
+    // The names of the tags are no words of the answer: a thought in Chinese stands between English ones.
+    let text = TAGS.iter().fold(text.to_owned(), |text, tag| text.replace(tag, " "));
+    let mut words = words(&text);
     let Some(first) = words.next() else { return true };
     let family = |script| if script == Script::Kana { Script::Han } else { script };
     words.all(|it| family(it) == family(first))
@@ -193,5 +198,7 @@ mod tests {
         assert!(one_language("add three and x"));
         assert!(one_language("1+1=2"));
         assert!(!one_language("add three 然后 two"));
+        assert!(one_language("<think>先 1+2=3 再 3+3=6</think><answer>6</answer>"));
+        assert!(!one_language("<think>先 1+2=3 then 3+3=6</think><answer>6</answer>"));
     }
 }

@@ -76,9 +76,9 @@ fn chat(row: &Chat, tokenizer: &Tokenizer, turns: Turns) -> Result<Example, Comp
     if !row.messages.last().is_some_and(assistant) {
         return Err(Complaint::Row("expected the last message to be the assistant's".to_owned()));
     }
-    let every = (0..row.messages.len()).filter(|at| row.messages.get(*at).is_some_and(assistant));
+    let mut every = (0..row.messages.len()).filter(|at| row.messages.get(*at).is_some_and(assistant));
     let answers: Vec<usize> = match turns {
-        Turns::Last => every.last().into_iter().collect(),
+        Turns::Last => every.next_back().into_iter().collect(),
         Turns::All => every.collect(),
     };
     let mut example = Example::default();

@@ -153,36 +153,28 @@ impl Learnt {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{
         base::rng::Stream,
         model::{Config, Gradients, gradients},
-        stages::part::{Example, parts_of},
+        stages::part::Example,
     };
 
-    fn model(architecture: &str, sparse: &serde_json::Value) -> Transformer {
-        let mut config = json!({
-            "model_type": architecture, "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24,
-            "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
-            "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu",
-            "attention_bias": false, "tie_word_embeddings": false, "initializer_range": 0.2,
-            "moe_intermediate_size": 8, "num_experts_per_tok": 2, "norm_topk_prob": true,
-        });
-        config.as_object_mut().unwrap().extend(sparse.as_object().unwrap().clone());
+    /// A fresh model of a fixture's sizes; DeepSeek-V3 with a layer that looks ahead.
+    fn model(name: &str) -> Transformer {
+        let path = format!("{}/tests/fixtures/{name}/config.json", env!("CARGO_MANIFEST_DIR"));
+        let mut config: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        if name.starts_with("dsv3") {
+            config["num_nextn_predict_layers"] = json!(1);
+        }
+        config["initializer_range"] = json!(0.1);
         Transformer::init(Config::from_json(&config).unwrap(), 3).unwrap()
     }
 
     fn models() -> [Transformer; 2] {
-        let latent = json!({
-            "first_k_dense_replace": 1, "n_routed_experts": 6, "n_shared_experts": 1, "moe_layer_freq": 1,
-            "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.0, "scoring_func": "sigmoid",
-            "topk_method": "noaux_tc", "q_lora_rank": null, "kv_lora_rank": 8, "qk_nope_head_dim": 4,
-            "qk_rope_head_dim": 4, "v_head_dim": 8, "num_nextn_predict_layers": 1,
-        });
-        let grouped = json!({ "num_experts": 6, "mlp_only_layers": [0], "decoder_sparse_step": 1 });
-        [model("deepseek_v3", &latent), model("qwen3_moe", &grouped)]
+        [model("dsv3_group"), model("qwen3_moe")]
     }
 
     /// Conversations of several lengths, of which one stretch is learnt or two.
@@ -192,23 +184,25 @@ mod tests {
             let length = 4 + stream.below(20, row, 1000);
             let ids = (0..length).map(|at| stream.below(50, row, at) as u32).collect();
             let length = length as usize;
-            let learnt = if row % 3 == 0 { vec![1..3, length / 2 + 2..length] } else { vec![length / 2..length] };
+            let middle = length / 2;
+            let learnt = [1..3, middle + 2..length].into_iter().skip(usize::from(row.is_multiple_of(3))).collect();
             Example { ids, learnt }
         };
         (0..23).map(example).collect()
     }
 
-    /// The gradients and the sums of a batch that is computed in parts of so many tokens, and how many parts those are.
-    fn learn(likelihood: Likelihood, model: &Transformer, tokens: usize) -> (Gradients, f64, usize) {
+    /// The gradients and the loss of a batch that is computed in so many parts.
+    fn learn(likelihood: Likelihood, model: &Transformer, count: usize) -> (Gradients, f64) {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let batch = batch();
-        let parts = parts_of(&batch, tokens);
+        let parts: Vec<Part> = batch.chunks(batch.len().div_ceil(count)).flat_map(parts).collect();
+        assert_eq!(parts.len(), count);
         let targets = parts.iter().map(|it| it.targets.len()).sum();
         let balance = likelihood.balance(model, &pool, batch.len(), &parts).unwrap();
         let loss = |part: &Part| Ok(likelihood.part_loss(model, part, targets, balance.clone())?.0);
         let found = gradients(model, &pool, &parts, loss).unwrap();
         let loss = found.losses.iter().map(|it| f64::from(*it)).sum();
-        (found, loss, parts.len())
+        (found, loss)
     }
 
     /// The larger of two gradients' greatest difference, over the greatest of their numbers.
@@ -221,27 +215,25 @@ mod tests {
     #[test]
     fn micro_batches_and_sequences_alone_learn_what_the_whole_batch_does() {
         for mut model in models() {
+            model.update_router_bias(&learn(Likelihood::default(), &model, 1).0.loads, 0.02);
             for likelihood in [Likelihood::default(), Likelihood { ahead: 0.3, balance: 0.5 }] {
-                let (whole, loss, one) = learn(likelihood, &model, 100_000);
-                let count: usize = batch().iter().map(|it| it.ids.len() - 1).sum();
-                for (tokens, wanted) in [(count.div_ceil(4) + 12, 4), (1, 23)] {
-                    let (found, found_loss, parts) = learn(likelihood, &model, tokens);
-                    assert_eq!((one, parts), (1, wanted));
+                let (whole, loss) = learn(likelihood, &model, 1);
+                for count in [4, 23] {
+                    let (found, found_loss) = learn(likelihood, &model, count);
                     assert!((loss - found_loss).abs() < 1e-5 * loss, "{loss} {found_loss}");
                     assert!(difference(&whole, &found) < 1e-5, "{}", difference(&whole, &found));
                     // Routers are moved by the load of the whole batch.
                     assert_eq!(whole.loads, found.loads);
                 }
             }
-            model.update_router_bias(&learn(Likelihood::default(), &model, 1).0.loads, 0.02);
         }
     }
 
     #[test]
     fn a_balance_loss_pulls_on_the_routers_and_on_what_feeds_them() {
         for model in models() {
-            let plain = learn(Likelihood::default(), &model, 300);
-            let pulled = learn(Likelihood { balance: 0.5, ..Default::default() }, &model, 300);
+            let plain = learn(Likelihood::default(), &model, 1);
+            let pulled = learn(Likelihood { balance: 0.5, ..Default::default() }, &model, 1);
             assert!(pulled.1 > plain.1 + 0.4, "{} {}", pulled.1, plain.1);
             assert!(difference(&plain.0, &pulled.0) > 1e-2);
         }
@@ -249,8 +241,8 @@ mod tests {
 
     #[test]
     fn dense_models_have_nothing_to_balance() {
-        let model = model("llama", &json!({}));
-        let plain = learn(Likelihood::default(), &model, 300);
-        assert_eq!(learn(Likelihood { ahead: 0.3, balance: 0.5 }, &model, 300).0, plain.0);
+        let model = model("llama");
+        let plain = learn(Likelihood::default(), &model, 1);
+        assert_eq!(learn(Likelihood { ahead: 0.3, balance: 0.5 }, &model, 1).0, plain.0);
     }
 }

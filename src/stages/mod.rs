@@ -20,6 +20,7 @@ mod eval_reward;
 mod filler;
 mod filter;
 mod fit;
+pub mod formula;
 mod grpo;
 mod init;
 mod judge;
@@ -94,8 +95,8 @@ pub const REGISTRY: &[Stage] = &[
     filter::STAGE,
     grpo::STAGE,
     init::STAGE,
-    labels::STAGE,
     judge::STAGE,
+    labels::STAGE,
     load::STAGE,
     load_reward_model::STAGE,
     load_tokenizer::STAGE,
@@ -127,8 +128,8 @@ pub const REGISTRY: &[Stage] = &[
     problems::STAGE,
     reject::STAGE,
     review::STAGE,
-    rewrite::STAGE,
     reward_model::STAGE,
+    rewrite::STAGE,
     sample::STAGE,
     sft::STAGE,
     split::STAGE,

@@ -82,15 +82,9 @@ pub struct Part {
 /// Packs sequences, in their order, into parts of at most [`PART_TOKENS`] tokens (one sequence may be longer).
 #[must_use]
 pub fn parts<T: Learn>(sequences: &[T]) -> Vec<Part> {
-    parts_of(sequences, PART_TOKENS)
-}
-
-/// As [`parts`], of at most so many tokens. However sequences are packed, what is learnt of them is the same.
-#[must_use]
-pub fn parts_of<T: Learn>(sequences: &[T], tokens: usize) -> Vec<Part> {
     let learnt: Vec<(usize, &T)> = sequences.iter().enumerate().filter(|(_, it)| it.targets() > 0).collect();
     let lengths: Vec<usize> = learnt.iter().map(|(_, it)| it.ids().len() - 1).collect();
-    let groups = pack(&lengths, tokens).into_iter().map(|group| {
+    let groups = pack(&lengths, PART_TOKENS).into_iter().map(|group| {
         let mut part = Part::empty();
         group.into_iter().filter_map(|at| learnt.get(at)).for_each(|(index, sequence)| part.push(*index, *sequence));
         part

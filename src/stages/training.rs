@@ -23,7 +23,7 @@ pub struct Training<'a> {
     /// The model that the trained one is held against, where there is one.
     pub reference: Option<Reference>,
     pub total: u64,
-    course: Course<Nothing>,
+    course: Course<Tally>,
 }
 
 /// A model that is not trained.
@@ -33,9 +33,13 @@ pub struct Reference {
     pub moved: bool,
 }
 
-/// All that a training knows is in its model, its optimizer and its lines.
+/// What a training knows beside its model, its optimizer and its lines.
 #[derive(Default, Serialize, Deserialize)]
-struct Nothing {}
+struct Tally {
+    /// How many tokens it has seen so far.
+    #[serde(default)]
+    tokens: u64,
+}
 
 /// The figures of every step, one line a step, beside the trained model.
 pub const METRICS: &str = "metrics.jsonl";
@@ -89,6 +93,12 @@ impl<'a> Training<'a> {
     #[must_use]
     pub fn steps(&self) -> std::ops::Range<u64> {
         self.course.done..self.total
+    }
+
+    /// Counts tokens that the training has seen, and says how many there were from its beginning on.
+    pub fn count_tokens(&mut self, tokens: u64) -> u64 {
+        self.course.known.tokens += tokens;
+        self.course.known.tokens
     }
 
     /// Ends a step: tells its figures, writes them down, and keeps the state where it is time to.

@@ -17,6 +17,7 @@ pub enum Item {
     Input(Input),
     Binding(Binding),
     Stage(StageItem),
+    Test(Test),
     Require(Require),
     Output(Output),
 }
@@ -38,6 +39,7 @@ impl Item {
             Self::Input(it) => it.span,
             Self::Binding(it) => it.span,
             Self::Stage(it) => it.span,
+            Self::Test(it) => it.span,
             Self::Require(it) => it.span,
             Self::Output(it) => it.span,
         }
@@ -104,6 +106,15 @@ pub struct StageItem {
     pub params: Vec<StageParam>,
     pub returns: Type,
     pub body: StageBody,
+    pub span: Span,
+}
+
+/// `test "the rate is learnt" { .. }`: a recipe of its own, which sees the stages of its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Test {
+    pub docs: String,
+    pub name: Name,
+    pub items: Vec<Item>,
     pub span: Span,
 }
 

@@ -56,6 +56,11 @@ fn item(item: &mut Item) {
             }
             it.span = Span::default();
         }
+        Item::Test(it) => {
+            name(&mut it.name);
+            it.items.iter_mut().for_each(self::item);
+            it.span = Span::default();
+        }
         Item::Require(it) => {
             expr(&mut it.condition);
             it.span = Span::default();

@@ -94,6 +94,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether the item that begins here is a test: the word before a text. Everywhere else `test` is a name.
+    pub fn is_test(&self, tokens: Range<usize>) -> bool {
+        let mut speaking = self.speaking(tokens).filter_map(|at| self.tokens.get(at));
+        speaking.next().is_some_and(|it| it.is_word("test")) && speaking.next().is_some_and(|it| it.kind == Kind::Text)
+    }
+
     /// The first `{` of a range outside other brackets, or the first of all where there is none such.
     pub fn body(&self, tokens: Range<usize>) -> Option<usize> {
         let is_brace = |at: usize| self.tokens.get(at).is_some_and(|it| it.kind == Kind::Open && it.text == "{");

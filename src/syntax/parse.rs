@@ -74,6 +74,9 @@ impl Parser<'_> {
         if self.reader.tokens.get(chunk.tokens.start).is_some_and(|it| it.is_word("stage")) {
             return (self.stage(&chunk), chunk.tokens.end);
         }
+        if self.reader.is_test(chunk.tokens.clone()) {
+            return (self.test(&chunk), chunk.tokens.end);
+        }
         let bytes = self.reader.bytes(chunk.tokens.clone());
         if self.directly
             && let Some(item) = direct::item(self.source, self.reader.text, bytes.clone())
@@ -157,13 +160,42 @@ impl Parser<'_> {
         }
     }
 
+    /// A test: its head by the grammar, then the items of its body one by one.
+    fn test(&mut self, chunk: &Chunk) -> Option<Item> {
+        let brace = self.reader.body(chunk.tokens.clone());
+        let closing = brace.and_then(|it| self.reader.closing(it, chunk.tokens.end));
+        let bytes = self.reader.bytes(chunk.tokens.start..brace.unwrap_or(chunk.tokens.end));
+        let items = brace.map(|it| self.items(it + 1..closing.unwrap_or(chunk.tokens.end))).unwrap_or_default();
+        self.check_ends(chunk, brace, closing);
+        if brace.is_none() {
+            let end = Span::new(self.source, bytes.end, bytes.end);
+            let complaint = Diagnostic::error(end, "expected `{`, found the end of the line");
+            self.diagnostics.push(complaint.hint("a test has a body: `{ .. require .. }`"));
+        }
+        let whole = self.reader.bytes(chunk.tokens.clone());
+        let text = self.reader.text.get(bytes.clone()).unwrap_or_default();
+        match grammar::parse(Rule::one_test, text) {
+            Ok(node) => {
+                let mut lower = Lower::new(self.source, self.reader.text, bytes.start, &mut self.diagnostics);
+                let mut test = lower.test_head(&node?);
+                (test.items, test.span) = (items, Span::new(self.source, whole.start, whole.end));
+                Some(Item::Test(test))
+            }
+            Err(error) => {
+                let place = Place::new(self.source, &self.reader, chunk, bytes.start, &error);
+                self.diagnostics.push(place.complaint());
+                None
+            }
+        }
+    }
+
     /// A body must be closed, and nothing may follow it on its line.
     fn check_ends(&mut self, chunk: &Chunk, brace: Option<usize>, closing: Option<usize>) {
         match (brace, closing) {
             (Some(brace), None) => {
                 let span = self.token_span(brace);
                 self.diagnostics.push(
-                    Diagnostic::error(span, "this `{` is never closed").hint("add `}` after the stage's last item"),
+                    Diagnostic::error(span, "this `{` is never closed").hint("add `}` after the last item of the body"),
                 );
             }
             (_, Some(closing)) => {

@@ -14,7 +14,7 @@ use crate::{
         types::Type,
         values::Value,
     },
-    syntax::ast::{Expr, Item, Name},
+    syntax::ast::{Expr, File, Item, Name},
 };
 
 /// Stages that use stages twice, and those again, double with each line; a slip should not make a million steps.
@@ -39,7 +39,7 @@ impl<'a> Evaluator<'a> {
                 continue;
             }
             for item in body {
-                self.check_item(item);
+                self.check_item(item, "a stage");
             }
             let values = stage.parameters.iter().map(|it| Some((stand_in(&it.ty), it.span))).collect();
             let scope = Scope::new(FrameId::EMPTY, stage.path.clone());
@@ -47,15 +47,38 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn check_item(&mut self, item: &'a Item) {
+    /// Checks the body of every test, and gives their names.
+    pub(super) fn check_tests(&mut self, recipe: &'a File) -> Vec<String> {
+        let mut names: Vec<&Name> = Vec::new();
+        for item in &recipe.items {
+            let Item::Test(test) = item else { continue };
+            if let Some(first) = names.iter().find(|it| it.text == test.name.text) {
+                self.diagnostics.push(duplicate(&test.name, first.span));
+            }
+            names.push(&test.name);
+            for item in &test.items {
+                self.check_item(item, "a test");
+            }
+            self.dry(|me| {
+                let id = me.open(&test.items, String::new(), recipe.source());
+                me.entries(id);
+            });
+        }
+        names.into_iter().map(|it| it.text.clone()).collect()
+    }
+
+    fn check_item(&mut self, item: &'a Item, place: &str) {
         let (span, word, hint) = match item {
-            Item::Param(param) => (param.span, "param", "write it between the parentheses"),
-            Item::Input(input) => (input.span, "input", "write it between the parentheses"),
+            Item::Param(param) if place == "a stage" => (param.span, "param", "write it between the parentheses"),
+            Item::Input(input) if place == "a stage" => (input.span, "input", "write it between the parentheses"),
+            Item::Param(param) => (param.span, "param", "give the value a name: `name = ..`"),
+            Item::Input(input) => (input.span, "input", "give the data a name: `name = ..`"),
             Item::Stage(stage) => (stage.span, "stage", "define it beside this one"),
+            Item::Test(test) => (test.name.span, "test", "write it beside this one"),
             Item::Use(item) => (item.span, "use", "write it at the head of the file"),
             Item::Binding(_) | Item::Require(_) | Item::Output(_) => return,
         };
-        let complaint = Diagnostic::error(span, format!("`{word}` cannot stand in the body of a stage"));
+        let complaint = Diagnostic::error(span, format!("`{word}` cannot stand in the body of {place}"));
         self.diagnostics.push(complaint.hint(hint));
     }
 

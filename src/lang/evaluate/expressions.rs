@@ -121,7 +121,11 @@ impl<'a> Evaluator<'a> {
         let complaint = Diagnostic::error(span, format!("unknown name `{name}`"));
         let outside = self.frame(FrameId::RECIPE).is_some_and(|it| it.entries.contains_key(name));
         if outside && scope.frame != FrameId::RECIPE && self.in_stage(scope) {
-            let hint = format!("a stage sees only its parameters; add `{name}` to them");
+            let hint = if self.expanding.is_empty() {
+                "a test sees only what stands in it, and the stages of its file".to_owned()
+            } else {
+                format!("a stage sees only its parameters; add `{name}` to them")
+            };
             return self.mistake(complaint.hint(hint));
         }
         let values = self.stages.known(self.file(scope)).filter(|it| it.is_value()).map(|it| it.path.as_str());

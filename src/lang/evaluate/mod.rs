@@ -34,15 +34,16 @@ use crate::{
         signature::Signature,
         values::Value,
     },
-    syntax::ast::File,
+    syntax::ast::{File, Test},
 };
 use constants::Constants;
 use scope::{Frame, FrameId, Scope};
 
-/// Evaluates a whole recipe.
+/// Evaluates a whole recipe, or one of its tests, which is a recipe of its own.
 pub(super) fn program(
     sources: &Sources,
     recipe: &File,
+    test: Option<&Test>,
     stages: &Stages<'_>,
     overrides: &Parsed,
 ) -> (Program, Diagnostics) {
@@ -63,10 +64,16 @@ pub(super) fn program(
         targets: BTreeSet::new(),
         program: Program { docs: recipe.docs.clone(), ..Program::default() },
     };
-    let frame = evaluator.open(&recipe.items, String::new(), recipe.source());
-    evaluator.check_stages();
+    let items = test.map_or(&recipe.items, |test| &test.items);
+    let frame = evaluator.open(items, String::new(), recipe.source());
+    if test.is_none() {
+        evaluator.check_stages();
+        evaluator.program.tests = evaluator.check_tests(recipe);
+    }
     evaluator.recipe(frame);
-    evaluator.check_targets();
+    if test.is_none() {
+        evaluator.check_targets();
+    }
     evaluator.check_addresses();
     (evaluator.program, evaluator.diagnostics)
 }

@@ -79,7 +79,7 @@ impl<'a> Definition<'a> {
             Item::Param(param) => Some((&param.name, Self::Param(param))),
             Item::Input(input) => Some((&input.name, Self::Input(input))),
             Item::Binding(binding) => Some((&binding.name, Self::Binding(binding))),
-            Item::Use(_) | Item::Stage(_) | Item::Require(_) | Item::Output(_) => None,
+            Item::Use(_) | Item::Stage(_) | Item::Test(_) | Item::Require(_) | Item::Output(_) => None,
         }
     }
 }

@@ -30,24 +30,42 @@ pub fn log_prob_and_hits(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Res
         return Ok((log_probs, entropy, hits));
     }
     let saved = std::sync::Arc::new(OnceLock::new());
-    let op = LogProb { targets: targets.to_vec(), saved: std::sync::Arc::clone(&saved) };
+    let op = LogProb { targets: targets.to_vec(), saved: std::sync::Arc::clone(&saved), with_entropy: false };
     let log_probs = hidden.contiguous()?.apply_op2(head, op)?;
     let (entropy, hits) = saved.get().map(|saved| (saved.entropy.clone(), saved.hits.clone())).unwrap_or_default();
     Ok((log_probs, entropy, hits))
 }
 
+/// As [`log_prob`], with entropies through which gradients flow: two tensors of a number for each row.
+pub fn log_prob_and_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Tensor, Tensor)> {
+    if !is_native(hidden) {
+        return reference_with_entropy(hidden, head, targets);
+    }
+    let op = LogProb { targets: targets.to_vec(), saved: std::sync::Arc::default(), with_entropy: true };
+    let both = hidden.contiguous()?.apply_op2(head, op)?;
+    Ok((both.get(0)?, both.get(1)?))
+}
+
 /// The composition in plain Candle.
 pub fn reference(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Tensor, Vec<f32>)> {
+    let (chosen, entropy) = reference_with_entropy(hidden, head, targets)?;
+    Ok((chosen, entropy.to_dtype(DType::F32)?.to_vec1()?))
+}
+
+/// The composition in plain Candle of both.
+pub fn reference_with_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<(Tensor, Tensor)> {
     let all = candle_nn::ops::log_softmax(&hidden.matmul(&head.t()?)?, D::Minus1)?;
     let targets = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
     let chosen = all.gather(&targets, 1)?.squeeze(1)?;
-    let entropy = (all.exp()? * &all)?.sum(D::Minus1)?.neg()?.to_dtype(DType::F32)?.to_vec1()?;
+    let entropy = (all.exp()? * &all)?.sum(D::Minus1)?.neg()?;
     Ok((chosen, entropy))
 }
 
 struct LogProb {
     targets: Vec<u32>,
     saved: std::sync::Arc<OnceLock<Saved>>,
+    /// Whether the entropies stand in a second row of the result, so that gradients flow through them too.
+    with_entropy: bool,
 }
 
 /// What the forward pass keeps.
@@ -97,9 +115,13 @@ impl CustomOp2 for LogProb {
                 saved.entropy.push(log_sum - dot(&powers, row) / sum);
             }
         }
+        let shape = if self.with_entropy { Shape::from((2, rows)) } else { Shape::from(rows) };
+        if self.with_entropy {
+            log_probs.extend(&saved.entropy);
+        }
         // A second forward pass of the same operation would give the same numbers.
         let _ = self.saved.set(saved);
-        Ok((CpuStorage::F32(log_probs), Shape::from(rows)))
+        Ok((CpuStorage::F32(log_probs), shape))
     }
 
     fn bwd(
@@ -116,6 +138,7 @@ impl CustomOp2 for LogProb {
         let vocab = head.dim(0)?;
         let grad = grad.contiguous()?;
         read3(hidden, head, &grad, |x, w, grad| {
+            let (grad, entropy_grad) = grad.split_at(self.targets.len());
             let mut hidden_grad = vec![0.0; x.len()];
             let weight_grad = weight_gradient(head, |weight_grad, add| {
                 let mut add = add;
@@ -127,7 +150,14 @@ impl CustomOp2 for LogProb {
                     project(&mut logits, block, w, [rows, vocab, width], false);
                     for (row, at) in logits.chunks_exact_mut(vocab).zip(from..from + rows) {
                         let (grad, log_sum) = (grad[at], saved.log_sums[at]);
-                        row.iter_mut().for_each(|logit| *logit = -grad * exp(*logit - log_sum));
+                        match entropy_grad.get(at) {
+                            None => row.iter_mut().for_each(|logit| *logit = -grad * exp(*logit - log_sum)),
+                            // The entropy H falls with a logit by p (log p + H).
+                            Some(entropy_grad) => row.iter_mut().for_each(|logit| {
+                                let log_p = *logit - log_sum;
+                                *logit = -exp(log_p) * (grad + entropy_grad * (log_p + saved.entropy[at]));
+                            }),
+                        }
                         row[self.targets[at] as usize] += grad;
                     }
                     nn(

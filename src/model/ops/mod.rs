@@ -25,7 +25,7 @@ pub(in crate::model) use add_bias::add_to_rows;
 pub use attention::{Angles, AttentionLayout, Piece, attention};
 pub use experts::experts;
 pub use linear::{linear, linear_add};
-pub use log_prob::{log_prob, log_prob_and_hits};
+pub use log_prob::{log_prob, log_prob_and_entropy, log_prob_and_hits};
 pub use mlp::mlp;
 pub use rms_norm::rms_norm;
 pub use route::{Choice, route, route_balanced};
@@ -38,7 +38,7 @@ pub mod reference {
     pub use super::attention_reference::reference as attention;
     pub use super::experts::reference as experts;
     pub use super::linear::reference as linear;
-    pub use super::log_prob::reference as log_prob;
+    pub use super::log_prob::{reference as log_prob, reference_with_entropy as log_prob_and_entropy};
     pub use super::mlp::reference as mlp;
     pub use super::rms_norm::reference as rms_norm;
     pub use super::route::reference as route;

@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Read, Write},
-    os::unix::process::CommandExt,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::reward::sandbox::{Limits, Outcome, filter, landlock::Ruleset};
+use crate::reward::sandbox::{Confinement, Limits, Outcome, bubblewrap, filter, landlock::Ruleset};
 
 /// What Python does: it takes a word and a program from its input, closes all that is open, runs the program, and says
 /// the word only if the program came to its end. So leaving early with success is no success.
@@ -70,11 +70,14 @@ fn find() -> Result<Interpreter, String> {
 
 /// Runs a program under the limits.
 #[expect(clippy::disallowed_methods, reason = "the limit is one of wall-clock time")]
-pub fn run(source: &str, limits: Limits) -> Result<Outcome, String> {
+pub fn run(confinement: &Confinement, source: &str, limits: Limits) -> Result<Outcome, String> {
     let interpreter = interpreter()?;
     let mut word = format!("{:016x}{:016x}", random(), random());
     let deadline = Instant::now() + limits.time;
-    let mut child = start(interpreter, limits)?;
+    let mut child = match confinement {
+        Confinement::Bubblewrap(program) => wrap(program, interpreter, limits)?,
+        Confinement::Landlock => start(interpreter, limits)?,
+    };
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let input = format!("{word}\n{source}");
     let (said, outcome) = thread::scope(|scope| {
@@ -116,11 +119,55 @@ fn wait(child: &mut Child, deadline: Instant) -> io::Result<Outcome> {
     }
 }
 
+/// Starts Python within bubblewrap, which puts the filter on it last of all.
+fn wrap(program: &Path, interpreter: &Interpreter, limits: Limits) -> Result<Child, String> {
+    let fault = |error: io::Error| format!("{}: {error}", program.display());
+    let devices = ["/dev/null", "/dev/urandom"].map(Path::new);
+    let filter = bubblewrap::filter(&filter::program()).map_err(fault)?;
+    let descriptor = filter.as_raw_fd();
+    let parent = std::process::id();
+    let variables = [("LANG", "C.UTF-8")];
+    let mut command = Command::new(program);
+    command
+        .args(bubblewrap::arguments(&interpreter.readable, &devices, &variables, &interpreter.executable))
+        .args(["-I", "-B", "-c", RUNNER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let confine = move || {
+        limit_all(limits)?;
+        end_with(parent)?;
+        hand_over(descriptor, bubblewrap::FILTER)
+    };
+    #[expect(unsafe_code, reason = "the closure only makes system calls and reads what was prepared before the fork")]
+    unsafe {
+        command.pre_exec(confine);
+    }
+    let child = command.spawn().map_err(fault);
+    drop(filter);
+    child
+}
+
+/// Leaves a descriptor open, under a number of its own, in the program that is about to start, and closes all others but
+/// the first three.
+fn hand_over(descriptor: i32, number: i32) -> io::Result<()> {
+    #[expect(
+        unsafe_code,
+        reason = "these calls take numbers only; the descriptor is open until the program has started"
+    )]
+    let done = unsafe {
+        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 4_u32) == 0
+            && libc::dup2(descriptor, number) == number
+            && libc::fcntl(number, libc::F_SETFD, 0) == 0
+    };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 fn start(interpreter: &Interpreter, limits: Limits) -> Result<Child, String> {
     let ruleset = Ruleset::new(&interpreter.readable, &[Path::new("/dev/null")])?;
     let program = filter::program();
     let parent = std::process::id();
-    let seconds = limits.time.as_secs() + 1;
     let mut command = Command::new(&interpreter.executable);
     command
         .args(["-I", "-B", "-c", RUNNER])
@@ -132,13 +179,9 @@ fn start(interpreter: &Interpreter, limits: Limits) -> Result<Child, String> {
         .stderr(Stdio::null())
         .process_group(0);
     let confine = move || {
-        limit(libc::RLIMIT_AS, limits.memory)?;
-        limit(libc::RLIMIT_CPU, seconds)?;
-        limit(libc::RLIMIT_FSIZE, 0)?;
-        limit(libc::RLIMIT_CORE, 0)?;
-        limit(libc::RLIMIT_NOFILE, 64)?;
-        limit(libc::RLIMIT_MEMLOCK, 0)?;
-        drop_powers(parent)?;
+        limit_all(limits)?;
+        end_with(parent)?;
+        drop_powers()?;
         ruleset.apply()?;
         filter::apply(&program)
     };
@@ -149,6 +192,15 @@ fn start(interpreter: &Interpreter, limits: Limits) -> Result<Child, String> {
     command.spawn().map_err(|error| format!("{}: {error}", interpreter.executable.display()))
 }
 
+fn limit_all(limits: Limits) -> io::Result<()> {
+    limit(libc::RLIMIT_AS, limits.memory)?;
+    limit(libc::RLIMIT_CPU, limits.time.as_secs() + 1)?;
+    limit(libc::RLIMIT_FSIZE, 0)?;
+    limit(libc::RLIMIT_CORE, 0)?;
+    limit(libc::RLIMIT_NOFILE, 64)?;
+    limit(libc::RLIMIT_MEMLOCK, 0)
+}
+
 fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     #[expect(unsafe_code, reason = "setrlimit has no wrapper in std; the structure outlives the call")]
@@ -156,8 +208,15 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Ends with the parent, keeps none of the powers of the super-user, and inherits no open file.
-fn drop_powers(parent: u32) -> io::Result<()> {
+/// Ends with the parent.
+fn end_with(parent: u32) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "these calls have no wrapper in std; they take numbers only")]
+    let done = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 && libc::getppid() as u32 == parent };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Keeps none of the powers of the super-user, and inherits no open file.
+fn drop_powers() -> io::Result<()> {
     #[repr(C)]
     struct Header {
         version: u32,
@@ -170,9 +229,7 @@ fn drop_powers(parent: u32) -> io::Result<()> {
         reason = "these calls have no wrapper in std; they take numbers and structures that outlive them"
     )]
     let done = unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
-            && libc::getppid() as u32 == parent
-            && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::syscall(libc::SYS_capset, &raw const header, &raw const none) == 0
             && libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 4_u32) == 0
     };

@@ -22,6 +22,9 @@ const TOKENIZE: f64 = 60e-9;
 /// Rollouts after which a model that is rewarded for right answers has come half of the way to working them out.
 const HALFWAY: f64 = 30.0;
 
+/// The share of questions whose answers are all worth the same.
+const EVEN: f64 = 0.4;
+
 /// Training on so many tokens, in sequences of one length.
 struct Training {
     tokens: f64,
@@ -120,16 +123,21 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let share = 1.0 - far / (steps / HALFWAY * std::f64::consts::LN_2).max(1e-9);
     let answer = first + (last - first) * share.clamp(0.0, 1.0);
     let serial = steps * known.arguments.get("max_length").and_then(|it| mean(it, steps)).unwrap_or(longest);
-    let questions = steps * number(known, "prompts")?;
-    let draws = Draws { questions, answers: steps * answers, answer, longest, serial };
+    // Questions that are asked in the place of others: the same share of them as before is replaced again.
+    let tries = number(known, "dynamic_sampling").unwrap_or(0.0);
+    let drawn = (1.0 - EVEN.powf(tries + 1.0)) / (1.0 - EVEN);
+    let questions = steps * number(known, "prompts")? * drawn;
+    let draws = Draws { questions, answers: steps * answers * drawn, answer, longest, serial };
     let drawn = sampling::work(shape, &data, draws, steps);
     let kept = f64::from(u8::from(number(known, "kl").is_some_and(|kl| kl > 0.0)));
-    let minibatches = number(known, "minibatches").unwrap_or(1.0).max(1.0);
-    let old = f64::from(u8::from(minibatches > 1.0));
+    let iterations = number(known, "iterations").unwrap_or(1.0).max(1.0);
+    let updates = number(known, "minibatches").unwrap_or(1.0).max(1.0) * iterations;
+    let chosen = number(known, "top_entropy_quantile").is_some_and(|share| share < 1.0);
+    let old = f64::from(u8::from(updates > 1.0 || chosen));
     let length = data.question + answer;
-    let passes = 1.0 + (kept + old) / 3.0;
+    let passes = iterations + (kept + old) / 3.0;
     let tokens = steps * answers * length;
-    let training = Training { tokens, length, steps: steps * minibatches, passes };
+    let training = Training { tokens, length, steps: steps * updates, passes };
     let trained = training.work(shape);
     let work = Work {
         tokens: trained.tokens + drawn.tokens,
@@ -189,5 +197,40 @@ mod tests {
         assert_eq!(flops(json!({"value": 1e5, "unit": "tokens"})), 6e11);
         assert_eq!(flops(json!({"value": 2.0, "unit": "epochs"})), 6e11);
         assert_eq!(flops(json!({"value": 10.0, "unit": "steps"})), 6e6 * 40_960.0);
+    }
+
+    /// What an option of reinforcement learning costs, in parts of what costs nothing extra: training, sampling.
+    #[test]
+    fn what_reinforcement_learning_does_more_it_pays_for() {
+        let shape = Shape { parameters: 1e6, active: 1e6, hidden: 96.0, positions: 512.0, ..Shape::default() };
+        let shape = Shape { answer: 40.0, worked: 40.0, ..shape };
+        let data = Rows { rows: 1e3, exact: true, question: 20.0, bytes: 60.0, ..Rows::default() };
+        let inputs = [("model", vec![Made::Model(shape)]), ("data", vec![Made::Rows(data)])].into_iter().collect();
+        let files = BTreeMap::new();
+        let work = |option: Option<(&str, serde_json::Value)>| {
+            let given = [
+                ("budget", json!({"value": 10.0, "unit": "steps"})),
+                ("prompts", json!(4)),
+                ("group", json!(8)),
+                ("max_length", json!({"constant": {"value": 64.0, "unit": "tokens"}})),
+            ];
+            let arguments = given.into_iter().chain(option).map(|(name, value)| (name, value.into())).collect();
+            grpo(Known { arguments: &arguments, inputs: &inputs, files: &files }).unwrap().work
+        };
+        let plain = work(None);
+        let third = 4.0 / 3.0;
+        for (option, training, sampling) in [
+            (("kl", json!(0.1)), third, 1.0),
+            (("minibatches", json!(4)), third, 1.0),
+            (("iterations", json!(2)), 2.0 + third - 1.0, 1.0),
+            (("top_entropy_quantile", json!(0.2)), third, 1.0),
+            (("top_entropy_quantile", json!(1.0)), 1.0, 1.0),
+            (("dynamic_sampling", json!(1)), 1.0, 1.0 + EVEN),
+        ] {
+            let name = option.0;
+            let work = work(Some(option));
+            assert!((work.training / plain.training - training).abs() < 1e-9, "{name}");
+            assert!((work.sampling / plain.sampling - sampling).abs() < 1e-9, "{name}");
+        }
     }
 }

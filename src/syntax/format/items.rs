@@ -109,7 +109,8 @@ fn gap<'a>(reader: &'a Reader<'a>, range: Range<usize>, found: &mut Vec<Line<'a>
 fn item<'a>(reader: &'a Reader<'a>, tokens: Range<usize>, trail: Option<&'a Token<'a>>) -> Item<'a> {
     let trail = trail.map(|it| it.text.trim_end());
     let first = reader.tokens.get(tokens.start);
-    let brace = reader.body(tokens.clone()).filter(|_| first.is_some_and(|it| it.is_word("stage")));
+    let has_body = first.is_some_and(|it| it.is_word("stage")) || reader.is_test(tokens.clone());
+    let brace = reader.body(tokens.clone()).filter(|_| has_body);
     let head = tokens.start..brace.unwrap_or(tokens.end);
     let pieces = if first.is_some_and(|it| it.is_word("use")) { used(reader, head) } else { pieces(reader, head) };
     let body = brace.map(|brace| {

@@ -1,7 +1,7 @@
 //! Lowers items: uses, parameters, inputs, bindings, the heads of stages, requirements and outputs.
 
 use crate::syntax::{
-    ast::{Binding, Expr, ExprKind, Input, Item, Output, Param, Require, StageParam, Type, TypeKind, Use},
+    ast::{Binding, Expr, ExprKind, Input, Item, Output, Param, Require, StageParam, Test, Type, TypeKind, Use},
     ast::{Name, StageBody, StageItem},
     grammar::{Node, Rule},
     lower::{Lower, child, children},
@@ -76,6 +76,17 @@ impl Lower<'_> {
             span: self.span(node),
         };
         (stage, child(node, Rule::kw_builtin).map(|_| StageBody::Builtin))
+    }
+
+    /// The head of a test.
+    pub fn test_head(&mut self, node: &Node<'_>) -> Test {
+        let text = child(node, Rule::text);
+        let name = text.map(|it| (self.text(&it), self.span(&it)));
+        let name = match name {
+            Some((ExprKind::Text(text), span)) => Name { text, span },
+            _ => Name { text: String::new(), span: self.span(node) },
+        };
+        Test { docs: self.docs(node), name, items: Vec::new(), span: self.span(node) }
     }
 
     /// What a broken item still declares, so that its name is known elsewhere.
