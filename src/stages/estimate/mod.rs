@@ -69,7 +69,7 @@ const FILES: f64 = 0.3e-3;
 /// A step of plain work on one core.
 fn plain(seconds: f64, memory: f64, bytes: f64, made: Made) -> Estimate {
     let work = Work { plain: FILES + seconds, width: 1.0, ..Work::default() };
-    Estimate { work, memory: ROOM + MARGIN * memory, memory_per_thread: 0.0, bytes, made }
+    Estimate { work, memory: ROOM + MARGIN * memory, memory_per_thread: 0.0, bytes, state: 0.0, made }
 }
 
 fn number(known: Known, name: &str) -> Option<f64> {

@@ -163,12 +163,16 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let made = made(shape, end, shape.worked);
     // Rollouts and gradients take turns, but what one lets go the other cannot use to the last byte.
     let per_thread = per_thread.max(threads) + 0.25 * per_thread.min(threads);
-    Some(finish(work, memory, per_thread, shape, made))
+    let estimate = finish(work, memory, per_thread, shape, made);
+    // The model that answers are held against is kept as well.
+    Some(Estimate { state: estimate.state + kept * shape.parameters * WEIGHT, ..estimate })
 }
 
 pub(super) fn finish(work: Work, memory: f64, memory_per_thread: f64, shape: Shape, made: Made) -> Estimate {
     let memory = ROOM + MARGIN * (memory + 2.0 * shape.bytes());
-    Estimate { work, memory, memory_per_thread: MARGIN * memory_per_thread, bytes: shape.bytes(), made }
+    // Weights with the two moments of the optimiser.
+    let (memory_per_thread, state) = (MARGIN * memory_per_thread, 3.0 * shape.parameters * WEIGHT);
+    Estimate { work, memory, memory_per_thread, bytes: shape.bytes(), state, made }
 }
 
 #[cfg(test)]
