@@ -67,7 +67,7 @@ pub(super) fn eval(known: Known) -> Option<Estimate> {
     let per_thread = data.length() * shape.kept * WEIGHT;
     let bytes = 300.0 + 90.0 * data.rows;
     let memory = ROOM + MARGIN * memory;
-    Some(Estimate { work, memory, memory_per_thread: MARGIN * per_thread, bytes, made: Made::Other })
+    Some(Estimate { work, memory, memory_per_thread: MARGIN * per_thread, bytes, state: 0.0, made: Made::Other })
 }
 
 /// `pairs`: how many come of the answers nobody knows; about one for each question, were there eight answers to each.
