@@ -35,8 +35,11 @@ fn the_four_ways_run_end_to_end_and_what_a_person_refuses_is_not_learnt() {
     assert_eq!(test.run(&run).status, 6);
     test.done("review cold.refined --by ada --refuse 1-2 --reason dull");
     test.done("review cold.refined --by ada --export rest.jsonl");
-    let sheet = fs::read_to_string(test.path("rest.jsonl")).unwrap().replacen("</think>", ".</think>", 3);
-    test.write("rest.jsonl", &sheet);
+    let sheet = fs::read_to_string(test.path("rest.jsonl")).unwrap();
+    let mut third: serde_json::Value = serde_json::from_str(sheet.lines().nth(2).unwrap()).unwrap();
+    let completion = format!("{}\n", third["content"]["completion"].as_str().unwrap());
+    third["content"]["completion"] = completion.clone().into();
+    test.write("rest.jsonl", &format!("{third}\n"));
     test.done("review cold.refined --by ada --from rest.jsonl");
     test.done("review cold.refined --by ada --accept open");
     assert_eq!(test.done(&run).made()[0], "cold.refined");
@@ -44,5 +47,7 @@ fn the_four_ways_run_end_to_end_and_what_a_person_refuses_is_not_learnt() {
     let training = store.records().into_iter().find(|it| it.address == "dev1").unwrap();
     let reviewed = store.records().into_iter().find(|it| it.address == "cold.refined").unwrap();
     assert_eq!(training.fields["inputs"]["data"][0], reviewed.output.hex().as_str());
-    assert_eq!(reviewed.review.unwrap().people[0].refused, 2);
+    let person = &reviewed.review.unwrap().people[0];
+    assert_eq!((person.refused, person.edited), (2, 1));
+    assert!(rows("cold.refined").iter().any(|row| row.completion == completion && row.lineage.seed.is_none()));
 }

@@ -89,10 +89,10 @@ pub fn row(lineage: &Lineage<'_>, record: &Record, number: usize) -> Option<Stri
         && let Some(maker) = lineage.maker(&source.digest)
         && seen.insert(maker.key)
     {
-        let word = if found.same { "" } else { ", which asks the same" };
+        let word = found.like.words();
         text.push_str(&format!("from {}: row {} of {}{word}\n", source.name, found.number, named(maker)));
         (record, number, line) = (maker, found.number, found.line);
-        if !found.same {
+        if found.like != Like::Same {
             text.push_str(&origin(lineage, &line));
         }
     }
@@ -104,27 +104,54 @@ pub fn row(lineage: &Lineage<'_>, record: &Record, number: usize) -> Option<Stri
 struct Found {
     number: usize,
     line: String,
-    /// Whether it says all the same, and not only asks the same.
-    same: bool,
+    like: Like,
 }
 
-/// The row of an input that a row was: one that says the same, or else the first that asks the same question.
+/// How a row is like the one that became of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Like {
+    /// It says all the same.
+    Same,
+    /// It says it in other words.
+    Draft,
+    /// It only asks the same.
+    Question,
+}
+
+impl Like {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Same => "",
+            Self::Draft => ", in other words",
+            Self::Question => ", which asks the same",
+        }
+    }
+}
+
+/// The row of an input that a row was: one that says the same, the draft that it names, or else the first that asks the
+/// same question.
 fn before(lineage: &Lineage<'_>, record: &Record, line: &str) -> Option<(Source, Found)> {
     let value = |line: &str| serde_json::from_str::<Value>(line).ok();
     let question = |line: &str| value(line)?.get("question").cloned();
     let (wanted, asked) = (value(line), question(line));
     let artifacts = || lineage.sources(record).into_iter().filter(|it| it.kind == SourceKind::Artifact);
-    let search = |same: bool| {
+    let draft = wanted.as_ref().and_then(|it| it.get("draft")?.as_str()?.parse::<Digest>().ok());
+    let search = |like: Like| {
         artifacts().find_map(|source| {
             let rows = lines(&lineage.folder(&source.digest).join("rows.jsonl"));
             // The same values may be written in another way.
             let is_same = |it: &str| it == line || (wanted.is_some() && value(it) == wanted);
-            let matches = |it: &(usize, String)| if same { is_same(&it.1) } else { question(&it.1) == asked };
+            let matches = |it: &(usize, String)| match like {
+                Like::Same => is_same(&it.1),
+                Like::Draft => Some(Digest::of(it.1.as_bytes())) == draft,
+                Like::Question => question(&it.1) == asked,
+            };
             let (number, line) = rows.into_iter().find(matches)?;
-            Some((source, Found { number, line, same }))
+            Some((source, Found { number, line, like }))
         })
     };
-    search(true).or_else(|| if asked.is_some() { search(false) } else { None })
+    let of_draft = || draft.and_then(|_| search(Like::Draft));
+    search(Like::Same).or_else(of_draft).or_else(|| asked.as_ref().and_then(|_| search(Like::Question)))
 }
 
 /// What a sampled row says of its making.
