@@ -9,7 +9,7 @@ use std::{
 };
 
 use regimen::{
-    base::span::Sources,
+    base::{argument, span::Sources},
     lang::{self, Overrides},
     stages::formula,
     syntax,
@@ -19,14 +19,14 @@ use serde_json::Value;
 use crate::harness::Test;
 
 /// The steps of a recipe: address, stage, arguments.
-fn calls(recipe: &str) -> Vec<(String, String, BTreeMap<String, Value>)> {
+fn calls(recipe: &str) -> Vec<(String, String, Value)> {
     let mut sources = Sources::default();
     let id = sources.add("recipe.rgm", recipe);
     let (file, complaints) = syntax::parse(id, recipe);
     assert!(complaints.is_empty(), "{complaints:?}");
     let (program, complaints) = lang::check(&mut sources, &file, &Overrides::default());
     assert!(complaints.is_empty(), "{complaints:?}");
-    program.calls.into_iter().map(|call| (call.address, call.stage, call.arguments)).collect()
+    program.calls.into_iter().map(|call| (call.address, call.stage, argument::object(&call.arguments))).collect()
 }
 
 /// The formulas of the steps of a recipe that have one, each under its address.
@@ -189,7 +189,15 @@ fn an_ablation_reruns_only_the_cone_below_what_varies() {
     let test = Test::new();
     let command = |name: &str, variants: &str| {
         let mut command = test.command(name);
-        command.arg(&recipe).args(["--json", "--set", "scale=quick", "--set", "rounds=1"]);
+        command.arg(&recipe).args([
+            "--json",
+            "--set",
+            "scale=quick",
+            "--set",
+            "rounds=1",
+            "--set",
+            "base.budget=10k tokens",
+        ]);
         command.args(["--set", &format!("variants={variants}")]);
         command
     };
