@@ -125,7 +125,7 @@ fn digest_models(
 pub(super) fn check(plan: &Plan, schedule: &Schedule, code: &[&'static Stage]) -> Result<(), RunError> {
     let mut complaints = Diagnostics::default();
     for ((step, scheduled), stage) in plan.steps.iter().zip(&schedule.steps).zip(code) {
-        let Some(check) = stage.check.filter(|_| scheduled.state == State::Run) else { continue };
+        let Some(check) = stage.check.filter(|_| scheduled.state != State::Hit) else { continue };
         let arguments = argument::object(&step.arguments);
         if let Err(error) = check(&arguments, &step.files) {
             let file = step.files.keys().next().and_then(|argument| step.argument_spans.get(argument));
