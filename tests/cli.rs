@@ -11,7 +11,7 @@ const FACTS: &str = "facts = problems(rows = 9 rows)\nfew = take(facts, rows = 2
 
 #[test]
 fn help_lists_the_commands_and_the_exit_codes() {
-    insta::assert_snapshot!(Test::new().run("--help"), @r"
+    insta::assert_snapshot!(Test::new().run("--help"), @r#"
     exit 0
     --- stdout
     A declarative workflow engine for training reasoning models
@@ -22,12 +22,14 @@ fn help_lists_the_commands_and_the_exit_codes() {
       check        Check a recipe: names, types, units, labels; nothing runs
       plan         Show what would run, why, and at what price; nothing runs
       run          Run a recipe: each step once ever, its result kept by content
+      review       Decide on the rows that wait for a person: list, show, accept, refuse, edit
       diff         Say what differs between two recipes: what would run anew, and at what price
       why          Say why a step would run: the first field that differs, both values, the source line
       status       Show how the newest run stands, also while it goes on
+      report       Show the scores of a recipe's models side by side, as far as they are made
       log          List the runs: when, which recipe, how each ended, what it made
       show         Show what is kept under an address, a key or a digest: arguments, inputs, files,
-                   metrics
+                   figures; with `--rows` its rows
       trace        Go from an artifact, or from one row of it, back to its sources
       graph        Print the graph of a recipe's steps
       gc           Remove what neither the recipes named nor the last runs need; records stay
@@ -35,6 +37,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
                    again
       merge        Merge models as a YAML file says, in the form that mergekit reads
       score        Score the answers in a JSON Lines file by a reward, without training anything
+      test         Run the tests of recipes, `test "name" { .. require .. }`
       fmt          Bring recipes into their one canonical form
       doc          Show what a stage takes and gives, from the `##` comments
       pin          Write the digest of each input's file into the recipe, `@ blake3:..`; a changed file
@@ -56,9 +59,10 @@ fn help_lists_the_commands_and_the_exit_codes() {
         3  a step failed
         4  a `require` does not hold
         5  the store is damaged or cannot be used
+        6  waiting for a person (`regimen review`)
         7  the plan does not fit the memory, the disk or the `--budget`
       130  interrupted
-    ");
+    "#);
 }
 
 #[test]
@@ -370,5 +374,10 @@ fn every_command_reads_the_tiny_recipe() {
       waits  kept     filter     after answers DURATION SIZE SIZE
       waits  few      take       after kept DURATION SIZE SIZE
       waits  score    eval       after test, zero TOKENS FLOP DURATION SIZE SIZE
+
+    zero
+      loss = -1/Σ|o| Σ_i Σ_t min(r A, clip(r, 0.8, 1.2) A)
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group
+      2 questions of 4 answers, N = 8
     ");
 }

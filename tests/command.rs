@@ -245,8 +245,8 @@ output score, again
     insta::assert_snapshot!(steady(&said.to_string()), @r"
     exit 0
     --- stdout
-           pass@1  95 % interval  mean length  correct  wrong  unparseable  truncated  problems
-    score   0.0 %  0.0 to 29.9            4.0        0      0            0          9         9
+                    pass@1  majority  level 4  level 5  level 6  format  language  mixed  length
+    score  0.0 [0.0, 29.9]       0.0      0.0      0.0      0.0     0.0     100.0    0.0     4.0
     --- stderr
     9 steps: 0 made, 9 to run
       start   facts             problems, about DURATION
@@ -262,7 +262,7 @@ output score, again
       start   foreign           command
       done    foreign DURATION, SIZE
       start   score             eval
-      done    score DURATION, SIZE
+      done    score DURATION, SIZE, pass1 0
       start   vocab             command
       done    vocab DURATION, SIZE
       made    again
@@ -301,7 +301,7 @@ output few, other, lost, used
       start   raw               init, about DURATION
       done    raw DURATION, SIZE
       start   kept              reject, about DURATION
-      FAILED  kept              expected 1 rows, found 0 among 18 answers to 9 problems; raise `n`, lower `rows` or relax `keep`
+      FAILED  kept              expected 1 rows, found 0 among 18 answers to 9 problems; raise `n`, lower `rows` or relax `keep`: 18 not correct
               the last figures are acceptance 0
       skip    few               kept failed
       start   used              command

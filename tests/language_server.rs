@@ -188,7 +188,7 @@ fn an_editor_is_served() {
         let items = client.at("textDocument/completion", uri, (line, character + after));
         items.as_array().unwrap().iter().map(|it| it["label"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(complete("\"token\"", 0), ["\"token\"", "\"sequence\""]);
+    assert_eq!(complete("\"token\"", 0), ["\"token\"", "\"rollout\"", "\"sequence\"", "\"constant\"", "\"sum\""]);
     let arguments = complete("seed)\ntext", 0);
     assert!(arguments.contains(&"digits = ".to_owned()) && arguments.contains(&"train".to_owned()), "{arguments:?}");
     assert!(!arguments.contains(&"rows = ".to_owned()));

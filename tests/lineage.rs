@@ -119,11 +119,13 @@ fn show_tells_what_went_into_an_artifact() {
     made from
       answer    "answer"
       kind      "problem"
+      level     none
       question  "question"
       solution  none
+      source    none
       text      "text"
       backend   "candle-cpu-f32"
-      version   2
+      version   3
       file      facts.jsonl DIGEST
     files
       dataset.json SIZE  DIGEST
@@ -148,6 +150,8 @@ fn show_tells_what_went_into_an_artifact() {
       few      few (take) DIGEST, 6 rows
     files
       report.json SIZE  DIGEST
+    figures
+      lines  6
     "#);
 }
 

@@ -163,7 +163,10 @@ fn why_answers_where_nothing_was_ever_made() {
     let said = test.done("why a.rgm facts");
     assert_eq!(said.stdout, "facts (problems) would run: never made: this store holds nothing of its stage\n");
     let said = test.done("why a.rgm zero");
-    assert_eq!(said.stdout, "zero (grpo) would run: facts, base must be made first\n");
+    assert_eq!(
+        said.stdout,
+        "zero (grpo) would run: facts, base must be made first\n  needs   facts (problems): new\n  needs   base (pretrain): after raw, text\n"
+    );
 }
 
 /// Device-hours of DeepSeek-R1 (arXiv 2501.12948v2, table 7) and of DeepSeek-V3's pretraining (arXiv 2412.19437, table 1).

@@ -117,10 +117,19 @@ fn why_names_the_field_both_values_and_the_line() {
       at    a.rgm:7: base = pretrain(raw, text, budget = 8 steps, batch = 512 tokens, lr = cosine(1e-3 to 1e-4), seed)
       compared with record DIGEST of base
     zero (grpo) would run: base must be made first
+      needs   base (pretrain): lr 0.001 -> cosine(0.001 to 1e-4)  a.rgm:7
     answers (sample) would run: zero must be made first
+      needs   zero (grpo): after base
+      begins  base (pretrain): lr 0.001 -> cosine(0.001 to 1e-4)  a.rgm:7
     kept (filter) would run: answers must be made first
+      needs   answers (sample): after zero
+      begins  base (pretrain): lr 0.001 -> cosine(0.001 to 1e-4)  a.rgm:7
     few (take) would run: kept must be made first
+      needs   kept (filter): after answers
+      begins  base (pretrain): lr 0.001 -> cosine(0.001 to 1e-4)  a.rgm:7
     score (eval) would run: zero must be made first
+      needs   zero (grpo): after base
+      begins  base (pretrain): lr 0.001 -> cosine(0.001 to 1e-4)  a.rgm:7
     ");
     insta::assert_snapshot!(test.run("plan a.rgm --exit-code"), @r"
     exit 2
@@ -137,6 +146,11 @@ fn why_names_the_field_both_values_and_the_line() {
       waits  kept     filter     after answers DURATION SIZE SIZE
       waits  few      take       after kept DURATION SIZE SIZE
       waits  score    eval       after zero TOKENS FLOP DURATION SIZE SIZE
+
+    zero
+      loss = -1/Σ|o| Σ_i Σ_t min(r A, clip(r, 0.8, 1.2) A)
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group
+      2 questions of 4 answers, N = 8
     ");
 
     test.write("a.rgm", TINY);
@@ -178,6 +192,7 @@ fn why_before_any_run_says_so() {
     --- stdout
     facts (problems) would run: never made: this store holds nothing of its stage
     few (take) would run: facts must be made first
+      needs   facts (problems): new
     ");
     assert_eq!(test.entries(), ["a.rgm"]);
 }
@@ -202,8 +217,8 @@ fn a_plan_for_programs() {
     let lines: Vec<String> = plan["steps"].as_array().unwrap().iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     {"address":"facts","stage":"problems","state":"hit","prospect":{"begins":"afresh"},"key":"KEY","inputs":{},"why":null,"place":null,"estimate":null}
-    {"address":"few","stage":"take","state":"run","prospect":{"begins":"afresh"},"key":"KEY","inputs":{"data":["facts"]},"why":"rows 2 rows -> 3 rows","place":"a.rgm:2","estimate":{"seconds":0,"memory":0,"bytes":367,"from":"history"}}
-    {"address":"less","stage":"take","state":"run","prospect":{"begins":"afresh"},"key":null,"inputs":{"data":["few"]},"why":"rows 2 rows -> 1 row and 1 more","place":"a.rgm:3","estimate":{"seconds":0,"memory":0,"bytes":122,"from":"history"}}
+    {"address":"few","stage":"take","state":"run","prospect":{"begins":"afresh"},"key":"KEY","inputs":{"data":["facts"]},"why":"rows 2 rows -> 3 rows","place":"a.rgm:2","estimate":{"seconds":0,"memory":0,"bytes":403,"from":"history"}}
+    {"address":"less","stage":"take","state":"run","prospect":{"begins":"afresh"},"key":null,"inputs":{"data":["few"]},"why":"rows 2 rows -> 1 row and 1 more","place":"a.rgm:3","estimate":{"seconds":0,"memory":0,"bytes":134,"from":"history"}}
     "#);
 }
 

@@ -63,15 +63,15 @@ fn object(run: &[Value], test: &Test, output: &str) -> PathBuf {
     test.path(run.last().unwrap()["outputs"][output]["path"].as_str().unwrap())
 }
 
-fn lines(folder: &PathBuf) -> Vec<String> {
+fn lines(folder: &Path) -> Vec<String> {
     fs::read_to_string(folder.join("rows.jsonl")).unwrap().lines().map(str::to_owned).collect()
 }
 
-fn sample(line: &String) -> Sample {
+fn sample(line: &str) -> Sample {
     serde_json::from_str(line).unwrap()
 }
 
-fn summary(folder: &PathBuf) -> Value {
+fn summary(folder: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join("dataset.json")).unwrap()).unwrap()
 }
 
@@ -90,7 +90,7 @@ fn a_rewriting_keeps_the_answer_and_every_row_is_kept_or_counted() {
     let base = object(&run, &test, "base").file_name().unwrap().to_str().unwrap().to_owned();
 
     let folder = object(&run, &test, "dropped");
-    let rows: Vec<Sample> = lines(&folder).iter().map(sample).collect();
+    let rows: Vec<Sample> = lines(&folder).iter().map(|line| sample(line)).collect();
     for row in &rows {
         let draft = sample(of(row).expect("a draft"));
         assert_eq!((&row.question, &row.answer, given(row)), (&draft.question, &draft.answer, given(&draft)));
@@ -139,7 +139,7 @@ fn a_verdict_is_the_probability_of_one_word_against_the_other() {
     let judged = lines(&object(&run, &test, "judged"));
     assert_eq!(judged.len(), 18);
     let mut above = 0;
-    for row in judged.iter().map(sample) {
+    for row in judged.iter().map(|line| sample(line)) {
         let (yes, no) = (probability(&row.question, "<answer>5"), probability(&row.question, "<answer>7"));
         let verdict = row.lineage.rewards["judge"];
         assert!((verdict - yes / (yes + no)).abs() < 1e-5, "{verdict} {yes} {no}");
@@ -183,8 +183,8 @@ fn what_a_judge_or_a_rewriter_cannot_do_is_said() {
         assert_eq!(said.status, 3, "{said}");
         said.stderr.lines().find(|it| it.contains("FAILED")).unwrap().trim().to_owned()
     };
-    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{solution}\")"), @"");
-    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", yes = \"a\", no = \"ab\")"), @"");
-    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", form = \"json\", max_length = 9 tokens)"), @"");
-    insta::assert_snapshot!(failing("rewrite(drafts, base, where = length < 1 token, max_length = 9 tokens)"), @"");
+    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{solution}\")"), @r#"FAILED  x                 expected `{question}`, `{answer}` or `{completion}`, found `{solution}`: "{solution}""#);
+    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", yes = \"a\", no = \"ab\")"), @"FAILED  x                 expected words for `yes` and `no` of which neither begins the other, found `a` and `ab`");
+    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", form = \"json\", max_length = 9 tokens)"), @"FAILED  x                 expected rows that the judge keeps, found none among 18: 18 no verdict");
+    insta::assert_snapshot!(failing("rewrite(drafts, base, where = length < 1 token, max_length = 9 tokens)"), @r#"FAILED  x                 expected rewritings that keep the answer, found none among 18: 18 too long for the model; raise `tries`, or keep the drafts with `lost = "keep"`"#);
 }

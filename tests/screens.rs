@@ -64,7 +64,10 @@ fn the_plan_is_one_aligned_screen() {
       at    recipe.rgm:2: two = write(text = "bb")
       compared with record DIGEST of two
     "#);
-    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, StepId(2), &sources)), @"both (join) would run: two must be made first");
+    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, StepId(2), &sources)), @r#"
+    both (join) would run: two must be made first
+      needs   two (write): text "bb" -> "cc"  recipe.rgm:2
+    "#);
     insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, one, &sources)), @r"
     first (write) is made: nothing runs
       key     DIGEST
@@ -144,9 +147,9 @@ fn scores_stand_side_by_side() {
     kitchen.require(base, Comparison::Less, 0.5);
     let (outcome, _) = kitchen.run();
     insta::assert_snapshot!(report::table::scores(&kitchen.plan, &outcome.outputs).unwrap(), @r"
-          pass@1  95 % interval  mean length  correct  wrong  unparseable  truncated  problems
-    r1    91.2 %  86.2 to 96.2          12.3    1,460    140            0          0     1,600
-    base  38.5 %  33.5 to 43.5          12.3      616    975            0          9     1,600
+                     pass@1  length
+    r1    91.2 [86.2, 96.2]    12.3
+    base  38.5 [33.5, 43.5]    12.3
     ");
     assert_eq!(outcome.outputs.keys().collect::<Vec<_>>(), ["scores.base", "scores.r1", "text"]);
 }

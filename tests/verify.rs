@@ -107,7 +107,7 @@ fn a_damaged_record_is_named_moved_aside_and_made_again() {
     2 objects, SIZE, and 2 records: 1 damaged
     ");
     assert_eq!(test.done("run a.rgm --json").made(), ["few"]);
-    insta::assert_snapshot!(test.done("verify --json").stdout, @r#"{"objects":2,"bytes":1041,"records":2,"not_made":[],"damaged":[]}"#);
+    insta::assert_snapshot!(test.done("verify --json").stdout, @r#"{"objects":2,"bytes":1173,"records":2,"not_made":[],"damaged":[]}"#);
 }
 
 #[test]

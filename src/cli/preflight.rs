@@ -61,7 +61,7 @@ fn reachable(plan: &Plan, step: &Step) -> Diagnostics {
     let opened = prompt.rfind("<think>").is_some_and(|at| !prompt[at..].contains("</think>"));
     if opened {
         let place = step.argument_spans.get("reward").copied().unwrap_or(step.span);
-        let template = ["template", "dir", "file"].iter().find_map(|it| source.argument_spans.get(*it).copied());
+        let template = ["template", "dir", "file"].iter().find_map(|it| source.argument_spans.get(it).copied());
         let complaint = Diagnostic::error(
             place,
             "the prompt already opens `<think>`, so no answer can have the form that `format` asks for",
@@ -161,7 +161,7 @@ fn walk<'a>(plan: &'a Plan, from: &'a Step, holds: &dyn Fn(&Step) -> bool) -> Op
     let mut at = from;
     let mut seen: BTreeSet<StepId> = BTreeSet::new();
     while seen.insert(at.id) {
-        let next = ["model", "models", "tokenizer"].iter().find_map(|port| at.inputs.get(*port)?.first());
+        let next = ["model", "models", "tokenizer"].iter().find_map(|port| at.inputs.get(port)?.first());
         at = plan.step(*next?)?;
         if holds(at) {
             return Some(at);

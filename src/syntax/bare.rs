@@ -135,7 +135,7 @@ fn expr(it: &mut Expr) {
             let (it, source) = &mut **clause;
             name(it);
             name(from);
-            [source, start, body].into_iter().for_each(|it| expr(it));
+            [source, start, body].into_iter().for_each(expr);
         }
         ExprKind::Amount { unit, .. } => name(unit),
         ExprKind::Bool(_)

@@ -138,7 +138,7 @@ impl Arguments {
     /// Whether the reference moves before a step.
     #[must_use]
     pub fn refreshes(&self, step: u64) -> bool {
-        self.reference.as_ref().is_some_and(|every| step > 0 && step % every.count().max(1) == 0)
+        self.reference.as_ref().is_some_and(|every| step > 0 && step.is_multiple_of(every.count().max(1)))
     }
 }
 
