@@ -1,6 +1,10 @@
 //! Rewriting and judging: the final answer stays, each row is kept or counted, and a verdict is what its definition says.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use regimen::{
     base::digest::Digest,
