@@ -202,7 +202,7 @@ fn documents_speak_one_language_or_change_it_from_step_to_step() {
     };
     // Of one language each; then most of both.
     let ([english, chinese], [first, second]) = (mixed(0.0), mixed(1.0));
-    assert!(english + chinese == 12 && english > 2 && chinese > 2, "{english} {chinese}");
+    assert!(english + chinese == 12 && english > 1 && chinese > 1, "{english} {chinese}");
     assert!(first + second > 18, "{first} {second}");
     assert_snapshot!(step(&["ru"], 0.0).unwrap().rows()[0], @r#"{"text":"<|bos|><|user|>1+2+3-1+1=?<|assistant|><think>сначала 1+2=3 затем 3+3=6 затем 6-1=5 затем 5+1=6</think><answer>6</answer><|eos|>"}"#);
     assert_snapshot!(step(&["xx"], 0.0).err().unwrap(), @"expected `languages` out of `en`, `ru`, `zh`, found `xx`");

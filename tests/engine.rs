@@ -23,11 +23,13 @@ use regimen::{
 };
 use serde_json::{Value, json};
 
-static STAGES: [Stage; 9] = [
+static STAGES: [Stage; 11] = [
     Stage { name: "write", version: 1, run: write, check: None, extends: None },
     Stage { name: "join", version: 1, run: join, check: None, extends: None },
     Stage { name: "count", version: 1, run: count, check: None, extends: None },
     Stage { name: "copy", version: 1, run: copy, check: None, extends: None },
+    Stage { name: "problems", version: 1, run: alone, check: None, extends: None },
+    Stage { name: "spoil", version: 1, run: spoil, check: None, extends: None },
     Stage { name: "score", version: 1, run: score, check: None, extends: None },
     Stage {
         name: "fail",
@@ -78,6 +80,13 @@ fn copy(context: &Context) -> Result<(), StageError> {
     put(context, "text", &fs::read_to_string(context.file("path")?).unwrap())
 }
 
+/// Somebody writes into its file while it runs.
+fn spoil(context: &Context) -> Result<(), StageError> {
+    copy(context)?;
+    let path = context.file("path")?.to_owned();
+    fs::write(&path, "other").map_err(|error| StageError::File { path, error })
+}
+
 fn score(context: &Context) -> Result<(), StageError> {
     put(context, "report.json", &context.arguments.to_string())
 }
@@ -102,6 +111,17 @@ fn meet(context: &Context) -> Result<(), StageError> {
         std::thread::sleep(Duration::from_millis(1));
     }
     put(context, "text", &format!("{} {}", context.arguments["name"], context.pool.current_num_threads()))
+}
+
+/// Fails where another of its kind runs at the same time.
+fn alone(context: &Context) -> Result<(), StageError> {
+    static HERE: AtomicUsize = AtomicUsize::new(0);
+    if HERE.fetch_add(1, Ordering::SeqCst) > 0 {
+        return Err(StageError::Data("somebody is here".into()));
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    HERE.fetch_sub(1, Ordering::SeqCst);
+    put(context, "text", &context.arguments["seed"].to_string())
 }
 
 /// A recipe in the making, with a store for it.
@@ -476,6 +496,37 @@ fn a_file_counts_by_its_content() {
     let (outcome, told) = kitchen.run();
     assert!(told.starts_with("plan 0 hit, 1 run"));
     assert_eq!(kitchen.text(&outcome, "a"), "others");
+}
+
+#[test]
+fn a_file_that_changes_under_a_step_is_not_taken_for_what_it_was() {
+    let mut kitchen = Kitchen::new();
+    let path = kitchen.folder.path().join("rows");
+    fs::write(&path, "whole").unwrap();
+    let id = kitchen.read("spoiled", path.clone());
+    kitchen.plan.steps[id.0].stage = "spoil".into();
+    let (outcome, said) = kitchen.run();
+    assert_eq!(outcome.status, Status::Failed);
+    let complaint = format!("`{}` changed while the step ran; run again, and its new content is taken", path.display());
+    assert!(said.contains(&complaint), "{said}");
+    // What it holds now it holds when the step is done as well.
+    let (outcome, _) = kitchen.run();
+    assert_eq!(outcome.status, Status::Done);
+    assert_eq!(fs::read_to_string(outcome.outputs["spoiled"].path.join("text")).unwrap(), "other");
+}
+
+#[test]
+fn steps_that_do_not_fit_into_memory_together_run_one_after_the_other() {
+    let mut kitchen = Kitchen::new();
+    // The stage of that name is foretold to hold some sixteen megabytes, of which two do not fit.
+    let rows = json!({"value": 10.0, "unit": "rows"});
+    for seed in 0..3 {
+        let arguments = json!({"rows": rows, "terms_min": 2, "terms_max": 3, "digits": 1, "seed": seed});
+        kitchen.step(&format!("s{seed}"), "problems", arguments, &[]);
+    }
+    kitchen.options.memory = Some(20_000_000);
+    let (outcome, said) = kitchen.run();
+    assert_eq!(outcome.status, Status::Done, "{said}");
 }
 
 #[test]

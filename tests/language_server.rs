@@ -171,10 +171,12 @@ fn an_editor_is_served() {
     ");
     insta::assert_snapshot!(hover("loss", 0), @r#"
     ```rgm
-    loss: "token" | "sequence" = "token"
+    loss: "token" | "rollout" | "sequence" | "constant" | "sum" = "token"
     ```
 
-    What weighs the same in the loss: each `token`, or each answer (`sequence`).
+    What weighs the same in the loss (TRL's `loss_type`): each `token` of a minibatch (bnpo), each token of the
+    `rollout` (dapo), each answer (`sequence`: grpo), each token by the longest answer allowed (`constant`: dr_grpo), or
+    each token of each answer (`sum`: luspo).
     "#);
     assert!(hover("merge.linear", 0).starts_with("```rgm\nstage merge.linear(\n    models: list<Model>,"));
     assert!(hover("parts(", 0).contains("recipe parts(text: Dataset<text>)\n```\n\nA part."));

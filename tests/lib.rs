@@ -1,6 +1,7 @@
 //! The integration tests, in one binary so that they are linked once.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod alignment;
 mod architecture;
 mod bad_input;
 mod cli;
@@ -30,6 +31,7 @@ mod model_ops;
 mod model_slopes;
 mod model_training;
 mod plans;
+mod preference;
 mod price;
 mod recipe_tests;
 mod recipes;

@@ -18,7 +18,7 @@ use regimen::{
         stdlib::{self, Module},
     },
     reward::{row, score::FUNCTIONS},
-    stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere, review::Nobody},
+    stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere, review::Nobody, scorer::ASKING},
     syntax::{self, ast::Item},
 };
 use serde_json::{Value, json};
@@ -159,13 +159,16 @@ fn every_stage_runs_with_the_least_and_with_the_most_it_can_be_given() {
         .file("rows.jsonl", "{\"question\": \"What is 1 + 1?\", \"answer\": \"2\", \"solution\": \"1 + 1 = 2\"}\n")
         .file("chats.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"1\"}, {\"role\": \"assistant\", \"content\": \"2\"}]}\n")
         .file("merge.yaml", "merge_method: passthrough\nmodels: [{model: model}]\n")
+        .file("pairs.jsonl", "{\"prompt\": \"What is 1 + 1?\", \"chosen\": \"2\", \"rejected\": \"3\"}\n")
         .file(
             "init.rgm",
-            "text = documents(problems(rows = 9 rows))\nmodel = init(tokenizer(text, vocab = 270), hidden = 16, layers = 2)\noutput model\n",
+            "text = documents(problems(rows = 9 rows))\nmodel = init(tokenizer(text, vocab = 270), hidden = 16, layers = 2)\ntaste = reward_model(model, dataset(\"pairs.jsonl\", kind = \"pair\"))\noutput model, taste\n",
         );
     let made = test.done("run init.rgm --store made --json").json();
-    let object = test.path(made.last().unwrap()["outputs"]["model"]["path"].as_str().unwrap());
-    std::fs::rename(object, test.path("model")).unwrap();
+    for name in ["model", "taste"] {
+        let object = test.path(made.last().unwrap()["outputs"][name]["path"].as_str().unwrap());
+        std::fs::rename(object, test.path(name)).unwrap();
+    }
     for recipe in ["least.rgm", "most.rgm"] {
         let events = test.done(&format!("run {recipe} --json --store {recipe}.store")).json();
         let started = events.iter().filter(|event| event["event"] == "step_started");
@@ -198,7 +201,9 @@ fn every_scoring_function_is_declared_and_every_declared_one_is_there() {
     let modules = modules();
     let declared: BTreeSet<String> =
         signatures(&modules).into_iter().filter(|it| it.returns == Type::Reward).map(|it| it.path).collect();
-    assert_eq!(declared, FUNCTIONS.iter().map(|function| function.name.to_owned()).collect());
+    let own = FUNCTIONS.iter().map(|function| function.name);
+    let asking = ASKING.iter().map(|function| function.name);
+    assert_eq!(declared, own.chain(asking).map(str::to_owned).collect());
 }
 
 /// A condition on a field that is unknown names those that are known. Texts are there for the code alone so far.

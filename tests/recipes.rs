@@ -20,7 +20,7 @@ fn every_recipe_that_is_shipped_is_checked() {
 fn every_recipe_that_is_shown_is_checked() {
     let folder = tempfile::tempdir().unwrap();
     let mut shown = 0;
-    for page in ["README.md", "docs/language.md"] {
+    for page in ["README.md", "docs/language.md", "docs/training.md"] {
         for (name, block) in blocks(&fs::read_to_string(root().join(page)).unwrap()) {
             shown += 1;
             let recipe = folder.path().join(if name.is_empty() { "shown.rgm" } else { &name });

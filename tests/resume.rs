@@ -116,3 +116,38 @@ fn damaged_states_cost_time_and_nothing_else() {
         assert_eq!(end.outputs(), fresh.outputs(), "{damaged}");
     }
 }
+
+/// A merge goes on at the next tensor, unless what it wrote before is not as it was.
+#[test]
+fn a_merge_goes_on_where_it_was_killed() {
+    let parts = training("3e-3")
+        .replace("output base", "next = pretrain(raw, text, budget = 20 steps, batch = 200 tokens, lr = 1e-3, seed)\n");
+    let soup = format!("{parts}soup = merge.linear([base, next], weights = [0.25, 0.75])\noutput soup\n");
+    let test = Test::new().file("parts.rgm", &format!("{parts}output base, next\n")).file("a.rgm", &soup);
+    let fresh = test.done("run a.rgm --json --store fresh");
+    for damaged in [false, true] {
+        let store = format!("store-{damaged}");
+        test.done(&format!("run parts.rgm --json --store {store}"));
+        let mut killed = test.command(&format!("run a.rgm --json --store {store} --checkpoint-every 0s"));
+        killed.env("REGIMEN_FAILPOINT", "rename:after:6=kill").stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(killed.status().unwrap().code().is_none());
+        let half = fs::read_dir(test.path(&format!("{store}/checkpoints"))).unwrap();
+        let mut half = half.map(|it| it.unwrap().path().join("model.safetensors"));
+        let half = half.find(|it| it.is_file()).unwrap();
+        if damaged {
+            let mut bytes = fs::read(&half).unwrap();
+            // The first number behind the header belongs to a tensor that is written first or second.
+            let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+            let whole: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+            let names = whole.as_object().unwrap().keys().filter(|it| *it != "__metadata__");
+            let first = names.min().unwrap();
+            let at = header + whole[first]["data_offsets"][0].as_u64().unwrap() as usize;
+            bytes[at] ^= 1;
+            fs::write(&half, bytes).unwrap();
+        }
+        let end = test.done(&format!("run a.rgm --json --store {store}"));
+        let on: Vec<String> = resumed(&end).into_iter().map(|(address, _)| address).collect();
+        assert_eq!(on, if damaged { vec![] } else { vec!["soup".to_owned()] });
+        assert_eq!(end.outputs(), fresh.outputs());
+    }
+}

@@ -189,7 +189,15 @@ fn an_ablation_reruns_only_the_cone_below_what_varies() {
     let test = Test::new();
     let command = |name: &str, variants: &str| {
         let mut command = test.command(name);
-        command.arg(&recipe).args(["--json", "--set", "scale=quick", "--set", "rounds=1"]);
+        command.arg(&recipe).args([
+            "--json",
+            "--set",
+            "scale=quick",
+            "--set",
+            "rounds=1",
+            "--set",
+            "base.budget=10k tokens",
+        ]);
         command.args(["--set", &format!("variants={variants}")]);
         command
     };

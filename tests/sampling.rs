@@ -169,3 +169,30 @@ fn the_figures_of_a_report_are_those_of_its_answers() {
     test.write("b.rgm", &(RECIPE.to_owned() + "require score.pass_on_4 >= 0.5\n"));
     assert_eq!(test.run("check b.rgm").status, 1);
 }
+
+/// What no step could do is told before any step begins.
+#[test]
+fn arguments_that_do_not_agree_are_told_before_a_run_begins() {
+    let test = kitchen();
+    let mut told = String::new();
+    for (step, argument) in [
+        ("score", "pass_at=[5]"),
+        ("score", "language=xx"),
+        ("kept", "min_pass=0.95"),
+        ("shown", "prompt=Now."),
+        ("shown", "stop=[\"\"]"),
+    ] {
+        let said = test.run(&format!("run a.rgm --store s --set {step}.{argument}"));
+        assert_eq!(said.status, 1, "{said}");
+        told += said.stderr.lines().next().unwrap();
+        told += "\n";
+    }
+    assert!(!test.path("s").join("records").exists());
+    insta::assert_snapshot!(told, @r#"
+    error: expected `pass_at` from 1 to `samples`, which is 4, found 5
+    error: expected `language` to be a code such as `en` or `zh`, found `xx`
+    error: expected `min_pass` up to `max_pass`, found 0.95 and 0.9
+    error: expected `{question}` in `prompt`, found "Now."
+    error: expected texts in `stop`, found an empty one
+    "#);
+}

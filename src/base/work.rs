@@ -26,6 +26,8 @@ pub struct Estimate {
     pub memory_per_thread: f64,
     /// Bytes of the artifact.
     pub bytes: f64,
+    /// Bytes of one state that the step keeps to go on from.
+    pub state: f64,
     pub made: Made,
 }
 

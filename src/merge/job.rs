@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Configuration, Merge, MergeError, Options, Progress, Source, card, upcycle::Upcycle};
+use super::{Configuration, Merge, MergeError, Options, Pauses, Progress, Source, card, upcycle::Upcycle};
 
 /// What a file asks for, known to fit.
 pub enum Job {
@@ -57,6 +57,14 @@ impl Job {
     pub fn write(&self, out: &Path, progress: Progress) -> Result<(), MergeError> {
         match self {
             Self::Merge(merge) => merge.write(out, progress),
+            Self::Upcycle(upcycle) => upcycle.write(out, progress),
+        }
+    }
+
+    /// As [`Job::write`], going on where an earlier attempt was stopped; a mixture is put together from the beginning.
+    pub fn write_on(&self, out: &Path, progress: Progress, pauses: &dyn Pauses) -> Result<(), MergeError> {
+        match self {
+            Self::Merge(merge) => merge.write_on(out, progress, pauses),
             Self::Upcycle(upcycle) => upcycle.write(out, progress),
         }
     }

@@ -7,6 +7,7 @@ mod error;
 mod experts;
 mod folder;
 mod gates;
+mod halfway;
 mod job;
 mod methods;
 mod options;
@@ -27,12 +28,14 @@ pub use checkpoint::Checkpoint;
 pub use config::{Configuration, Member, Slice, Source};
 pub use error::MergeError;
 pub use folder::Partial;
+pub use halfway::{Halfway, Pauses};
 pub use job::{Job, from_file, models_of};
 pub use methods::{Base, Kind, Method, Parameter, REGISTRY as METHODS, Scope, find};
 pub use options::{Biases, Experts, Extra, Options};
 pub use parameters::{Parameters, Setting};
 pub use place::Path as Place;
 
+use halfway::Track;
 use methods::Input;
 use output::Output;
 use plan::{Plan, Planned};
@@ -107,9 +110,46 @@ impl Merge {
             }
             self.tensor(name, planned, &output)?;
         }
+        output.write_index(out)?;
         folder::companions(self, out)?;
         progress(total, total);
         Ok(())
+    }
+
+    /// As [`Merge::write`], going on where an earlier attempt was stopped. The bytes are the same.
+    pub fn write_on(&self, out: &Path, progress: Progress, pauses: &dyn Pauses) -> Result<(), MergeError> {
+        let names = || self.plan.tensors.keys().map(String::as_str).collect::<Vec<_>>();
+        let (slots, shard) = (|| self.plan.slots(), self.options.shard);
+        let earlier = Output::reopen(pauses.folder(), slots(), shard).and_then(|output| {
+            let done = {
+                let mut track = Track::new(names(), &output);
+                pauses.kept().into_iter().find(|it| track.holds(it))?.done
+            };
+            Some((output, done as usize))
+        });
+        let (output, begun) = match earlier {
+            Some((output, done)) => {
+                pauses.resumed(done as u64);
+                (output, done)
+            }
+            None => (Output::create(pauses.folder(), slots(), shard)?, 0),
+        };
+        let mut track = Track::new(names(), &output);
+        let total = self.plan.tensors.len() as u64;
+        for (done, (name, planned)) in self.plan.tensors.iter().enumerate().skip(begun) {
+            let goes_on = progress(done as u64, total);
+            if (!goes_on || pauses.due()) && done > begun {
+                pauses.keep(&track.at(done)?)?;
+            }
+            if !goes_on {
+                return Err(MergeError::Cancelled);
+            }
+            self.tensor(name, planned, &output)?;
+        }
+        output.write_index(out)?;
+        folder::companions(self, out)?;
+        progress(total, total);
+        output.move_to(out)
     }
 
     fn tensor(&self, name: &str, planned: &Planned, output: &Output) -> Result<(), MergeError> {

@@ -35,6 +35,8 @@ pub struct Output {
     files: Vec<(PathBuf, File)>,
     places: BTreeMap<String, (usize, u64)>,
     slots: BTreeMap<String, Slot>,
+    /// Which file holds what, where there are several.
+    index: Option<Value>,
 }
 
 impl Slot {
@@ -63,14 +65,24 @@ impl Slot {
 
 impl Output {
     /// Makes the files. One is called `model.safetensors`; where the tensors take more than `shard` bytes there are
-    /// several, and `model.safetensors.index.json` says which holds what.
+    /// several, and [`Output::write_index`] says which holds what.
     pub fn create(folder: &Path, slots: BTreeMap<String, Slot>, shard: u64) -> Result<Self, MergeError> {
+        Self::open(folder, slots, shard, false)
+    }
+
+    /// The files of an earlier attempt with all that was written into them; None where they are not there as
+    /// [`Output::create`] would make them.
+    pub fn reopen(folder: &Path, slots: BTreeMap<String, Slot>, shard: u64) -> Option<Self> {
+        Self::open(folder, slots, shard, true).ok()
+    }
+
+    fn open(folder: &Path, slots: BTreeMap<String, Slot>, shard: u64, again: bool) -> Result<Self, MergeError> {
         let shards = divide(&slots, shard);
         let name = |at: usize| match shards.len() {
             1 => "model.safetensors".to_owned(),
             count => format!("model-{:05}-of-{count:05}.safetensors", at + 1),
         };
-        let mut output = Self { files: Vec::new(), places: BTreeMap::new(), slots: BTreeMap::new() };
+        let mut output = Self { files: Vec::new(), places: BTreeMap::new(), slots: BTreeMap::new(), index: None };
         let mut map = Map::new();
         for (at, names) in shards.iter().enumerate() {
             let path = folder.join(name(at));
@@ -92,11 +104,22 @@ impl Output {
             header.resize(header.len().next_multiple_of(8), b' ');
             let first = 8 + header.len() as u64;
             output.places.extend(places.into_iter().map(|(tensor, start)| (tensor, (at, first + start))));
-            let file = File::create(&path).map_err(MergeError::file(&path))?;
+            let head = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
+            if again {
+                let file = File::options().read(true).write(true).open(&path).map_err(MergeError::file(&path))?;
+                let mut found = vec![0; head.len()];
+                let whole = file.metadata().is_ok_and(|it| it.len() == first + end);
+                if !whole || file.read_exact_at(&mut found, 0).is_err() || found != head {
+                    return Err(MergeError::file(&path)(std::io::ErrorKind::InvalidData.into()));
+                }
+                output.files.push((path, file));
+                continue;
+            }
+            let options = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+            let file = options.map_err(MergeError::file(&path))?;
             let write = || {
                 file.set_len(first + end)?;
-                file.write_all_at(&(header.len() as u64).to_le_bytes(), 0)?;
-                file.write_all_at(&header, 8)
+                file.write_all_at(&head, 0)
             };
             write().map_err(MergeError::file(&path))?;
             output.files.push((path, file));
@@ -104,9 +127,7 @@ impl Output {
         if shards.len() > 1 {
             map.sort_keys();
             let total: u64 = slots.values().map(Slot::bytes).sum();
-            let index = json!({"metadata": {"total_size": total}, "weight_map": map});
-            let path = folder.join("model.safetensors.index.json");
-            fs::write(&path, format!("{index:#}\n")).map_err(MergeError::file(&path))?;
+            output.index = Some(json!({"metadata": {"total_size": total}, "weight_map": map}));
         }
         output.slots = slots;
         Ok(output)
@@ -130,6 +151,40 @@ impl Output {
                 file.write_all_at(bytes, start + ((first + at * CHUNK) * precision.size()) as u64)
             })
             .map_err(MergeError::file(path))
+    }
+
+    /// The bytes of a tensor as they were written.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, MergeError> {
+        let (Some((at, start)), Some(slot)) = (self.places.get(name), self.slots.get(name)) else {
+            return Ok(Vec::new());
+        };
+        let (path, file) = &self.files[*at];
+        let mut bytes = vec![0; slot.bytes() as usize];
+        file.read_exact_at(&mut bytes, *start).map_err(MergeError::file(path))?;
+        Ok(bytes)
+    }
+
+    /// Writes `model.safetensors.index.json` into a folder, where there are several files.
+    pub fn write_index(&self, folder: &Path) -> Result<(), MergeError> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let path = folder.join("model.safetensors.index.json");
+        fs::write(&path, format!("{index:#}\n")).map_err(MergeError::file(&path))
+    }
+
+    /// Makes durable all that was written.
+    pub fn sync(&self) -> Result<(), MergeError> {
+        self.files.iter().try_for_each(|(path, file)| file.sync_data().map_err(MergeError::file(path)))
+    }
+
+    /// Moves the files to the folder where they belong.
+    pub fn move_to(self, folder: &Path) -> Result<(), MergeError> {
+        for (path, file) in self.files {
+            drop(file);
+            let to = folder.join(path.file_name().unwrap_or_default());
+            let moved = fs::rename(&path, &to).or_else(|_| fs::copy(&path, &to).map(|_| ()));
+            moved.map_err(MergeError::file(&to))?;
+        }
+        Ok(())
     }
 
     /// Writes bytes to their place.

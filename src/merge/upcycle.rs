@@ -231,6 +231,7 @@ impl Upcycle {
                 }
             }
         }
+        output.write_index(out)?;
         self.write_companions(out)?;
         progress(layers as u64, layers as u64);
         Ok(())

@@ -1,5 +1,7 @@
 //! The reason that a step runs, in one phrase or at length.
 
+use std::collections::BTreeSet;
+
 use super::value;
 use crate::{
     base::{decision::Tally, span::Sources},
@@ -70,14 +72,54 @@ pub fn explain(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) 
         }
     }
     if let (State::Waits, Some(Why::Changed(_))) = (scheduled.state, &scheduled.why) {
-        let open = step.inputs.values().flatten().filter(|id| schedule.get(**id).is_none_or(|it| it.record.is_none()));
-        let open: Vec<String> = open.filter_map(|id| plan.step(*id)).map(|step| step.address.clone()).collect();
+        let open = open_inputs(plan, schedule, id).into_iter().filter_map(|id| plan.step(id));
+        let open: Vec<String> = open.map(|step| step.address.clone()).collect();
         lines.push(format!("  {} must be made first", listed(&open)));
+    }
+    if scheduled.state == State::Waits {
+        lines.extend(unknown(plan, schedule, id, sources));
     }
     if let Prospect::Reviewed(tally) = scheduled.prospect {
         lines.push(format!("  {}: `regimen review {}`", review(tally), step.address));
     }
     lines.join("\n") + "\n"
+}
+
+/// Of a step that waits: the inputs that are not known yet, and those steps further up that would run first, with the
+/// reason of each.
+fn unknown(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) -> Vec<String> {
+    const MOST: usize = 5;
+    let line = |what: &str, id: StepId| {
+        let (step, why) = (plan.step(id)?, schedule.get(id)?.why.as_ref()?);
+        let place = place(why, sources).map(|it| format!("  {it}")).unwrap_or_default();
+        Some(format!("  {what}  {} ({}): {}{place}", step.address, step.stage, phrase(why)))
+    };
+    let inputs = open_inputs(plan, schedule, id);
+    let (mut seen, mut open, mut first) = (inputs.clone(), inputs.clone(), BTreeSet::new());
+    while let Some(id) = open.pop_first() {
+        if schedule.get(id).is_some_and(|it| it.state == State::Run) {
+            first.insert(id);
+        }
+        open.extend(open_inputs(plan, schedule, id).into_iter().filter(|it| seen.insert(*it)));
+    }
+    // What an input says itself need not be said again.
+    first.retain(|it| !inputs.contains(it));
+    let groups = [("needs ", inputs), ("begins", first)];
+    let mut lines = Vec::new();
+    for (what, steps) in groups {
+        let more = steps.len().saturating_sub(MOST);
+        lines.extend(steps.into_iter().take(MOST).filter_map(|id| line(what, id)));
+        if more > 0 {
+            lines.push(format!("  {what}  {}", super::format::counted(more, "further step")));
+        }
+    }
+    lines
+}
+
+/// The inputs of a step that are not made.
+fn open_inputs(plan: &Plan, schedule: &Schedule, id: StepId) -> BTreeSet<StepId> {
+    let inputs = plan.step(id).into_iter().flat_map(|step| step.inputs.values().flatten());
+    inputs.filter(|id| schedule.get(**id).is_none_or(|it| it.record.is_none())).copied().collect()
 }
 
 /// How far a review is, in one phrase: `waiting for a person (12 of 40 decided)`.

@@ -119,9 +119,9 @@ mod tests {
         ];
         let stream = Stream::new(11, "coverage");
         let mut text = String::new();
-        let mut trial = 0_u64;
+        let (mut trial, mut rates) = (0_u64, Vec::new());
         for (name, chance, truth) in kinds {
-            for (questions, copies) in [(30_u64, 1_u64), (30, 8), (200, 1), (200, 4), (200, 16)] {
+            for (questions, copies) in [(30_u64, 1_u64), (30, 8), (100, 1), (100, 4), (100, 16)] {
                 const TRIALS: u64 = 1_000;
                 let (mut held, mut width) = (0, 0.0);
                 for _ in 0..TRIALS {
@@ -138,8 +138,13 @@ mod tests {
                 }
                 let rate = held as f64 / TRIALS as f64;
                 text += &format!("{name}, {questions} x {copies}: {rate:.3} in {width:.3}\n");
-                assert!((0.93..=0.985).contains(&rate), "{text}");
+                // Wilson's own interval swings about its rate where one answer in so few is all that can change.
+                assert!((0.92..=0.985).contains(&rate), "{text}");
+                rates.push(rate);
             }
         }
+        let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+        assert!((0.945..=0.965).contains(&mean), "{mean:.4} on the mean of\n{text}");
+        println!("{mean:.4} on the mean of\n{text}");
     }
 }

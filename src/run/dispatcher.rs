@@ -18,6 +18,7 @@ use super::{
     journal::Journal,
     machine,
     meter::Meter,
+    watch::Watch,
 };
 use crate::{
     base::{
@@ -41,6 +42,7 @@ pub(super) struct Dispatcher<'a> {
     store: &'a Store,
     code: &'a [&'static Stage],
     files: &'a FileDigests,
+    watch: Arc<Watch>,
     options: &'a Options,
     board: Board,
     /// Steps that lack nothing and are not made, with their keys' fields; they wait for threads.
@@ -69,6 +71,7 @@ impl<'a> Dispatcher<'a> {
         store: &'a Store,
         code: &'a [&'static Stage],
         files: &'a FileDigests,
+        watch: Watch,
         options: &'a Options,
     ) -> Self {
         Self {
@@ -76,6 +79,7 @@ impl<'a> Dispatcher<'a> {
             store,
             code,
             files,
+            watch: Arc::new(watch),
             options,
             board: Board::new(plan),
             runnable: BTreeMap::new(),
@@ -270,6 +274,7 @@ impl<'a> Dispatcher<'a> {
             arguments: argument::object(&step.arguments),
             inputs: step.inputs.iter().map(|(port, ids)| (port.to_string(), records(ids))).collect(),
             files: step.files.clone(),
+            watch: Arc::clone(&self.watch),
             pool: Arc::clone(pool),
             run: journal.run().unwrap_or_default().to_owned(),
             store: self.store.clone(),

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{desk::Desk, keeper::Keeper, meter::Meter, shorter};
+use super::{desk::Desk, keeper::Keeper, meter::Meter, shorter, watch::Watch};
 use crate::{
     base::{decision::Tally, digest::Digest},
     stages::{Context, Progress, Stage, StageError},
@@ -33,6 +33,8 @@ pub(super) struct Job {
     pub(super) arguments: Value,
     pub(super) inputs: BTreeMap<String, Vec<Arc<Record>>>,
     pub(super) files: BTreeMap<String, PathBuf>,
+    /// What the files were when the key was made.
+    pub(super) watch: Arc<Watch>,
     /// Shared by all running steps: none of them is idle while another has work to spare.
     pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) run: String,
@@ -135,6 +137,14 @@ impl Job {
             Err(panic) => return Err(Failure::Stage(format!("the stage panicked: {}", message(&*panic)))),
         }
         drop(context);
+        if let Some(path) = self.files.values().find(|path| self.watch.has_changed(self.stage.name, path)) {
+            // What was kept on the way may hold some of both.
+            states.clear()?;
+            let path = path.display();
+            return Err(Failure::Stage(format!(
+                "`{path}` changed while the step ran; run again, and its new content is taken"
+            )));
+        }
         let metrics = std::mem::take(&mut *metrics.lock().unwrap_or_else(PoisonError::into_inner));
         let review = self.store.review(&self.key);
         let review = review.asked().map(|_| review.journal()).transpose()?.map(|it| it.decisions.reviewed());

@@ -22,7 +22,7 @@ pub struct Budget {
 pub enum Misfit {
     /// A step would hold more memory than there is.
     Memory { step: String, needed: u64, free: u64 },
-    /// The artifacts would not have room; with the step that makes the largest.
+    /// The artifacts, and the states on the way to them, would not have room; with the step that writes most.
     Disk { step: String, largest: u64, needed: u64, free: u64 },
     /// The run would take longer than it may; with the step that takes longest.
     Time { step: String, longest: f64, needed: f64, budget: f64 },
@@ -51,10 +51,11 @@ pub fn affords(plan: &Plan, schedule: &Schedule, budget: &Budget) -> Result<(), 
 fn misfit(plan: &Plan, schedule: &Schedule, budget: &Budget, free: (Option<u64>, Option<u64>)) -> Option<Misfit> {
     let prices = || {
         let open = plan.steps.iter().zip(&schedule.steps).filter(|(_, scheduled)| scheduled.is_open());
-        open.filter_map(|(step, scheduled)| Some((step.address.clone(), scheduled.price.as_ref()?)))
+        open.filter_map(|(step, scheduled)| Some((&step.address, scheduled.price.as_ref()?)))
     };
     let greatest = |of: &dyn Fn(&Price) -> f64| {
-        prices().map(|(step, price)| (step, of(price))).max_by(|one, other| one.1.total_cmp(&other.1))
+        let greatest = prices().map(|(step, price)| (step, of(price))).max_by(|one, other| one.1.total_cmp(&other.1));
+        greatest.map(|(step, most)| (step.clone(), most))
     };
     let (seconds, _) = schedule.seconds();
     let bytes = schedule.bytes();
@@ -67,7 +68,10 @@ fn misfit(plan: &Plan, schedule: &Schedule, budget: &Budget, free: (Option<u64>,
     let (step, largest) = greatest(&|price| price.bytes as f64)?;
     let largest = largest as u64;
     match (free.1, budget) {
-        (Some(free), _) if bytes > free => Some(Misfit::Disk { step, largest, needed: bytes, free }),
+        (Some(free), _) if bytes + schedule.states() > free => {
+            let (step, largest) = greatest(&|price| (price.bytes + 3 * price.state) as f64)?;
+            Some(Misfit::Disk { step, largest: largest as u64, needed: bytes + schedule.states(), free })
+        }
         (_, Budget { bytes: Some(most), .. }) if bytes > *most => {
             Some(Misfit::Bytes { step, largest, needed: bytes, budget: *most })
         }

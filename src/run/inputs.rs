@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::RunError;
+use super::{RunError, watch::Watch};
 use crate::{
     base::{
         argument,
@@ -27,14 +27,15 @@ const WORTH_REMEMBERING: u64 = 64 << 20;
 /// # Errors
 /// Where some of them cannot be read: a diagnostic for each.
 pub fn digest_inputs(plan: &Plan) -> Result<FileDigests, RunError> {
-    digest_with(plan, &mut |path, _| digest_file(path))
+    digest_with(plan, &mut |path, _| digest_file(path)).map(|(digests, _)| digests)
 }
 
-/// As [`digest_inputs`], without reading large files anew that have not changed since the index saw them.
+/// As [`digest_inputs`], without reading large files anew that have not changed since the index saw them. What the files
+/// were is kept, to be held against what they are when they have been used.
 ///
 /// # Errors
 /// Where some of them cannot be read: a diagnostic for each.
-pub fn digest_inputs_with(plan: &Plan, history: &Indexed) -> Result<FileDigests, RunError> {
+pub(super) fn watched(plan: &Plan, history: &Indexed) -> Result<(FileDigests, Watch), RunError> {
     digest_with(plan, &mut |path, metadata| {
         let index = if metadata.len() < WORTH_REMEMBERING { None } else { history.existing() };
         index.map_or_else(|| digest_file(path), |index| index.digest_file(path, metadata))
@@ -44,7 +45,7 @@ pub fn digest_inputs_with(plan: &Plan, history: &Indexed) -> Result<FileDigests,
 fn digest_with(
     plan: &Plan,
     read: &mut dyn FnMut(&Path, &Metadata) -> Result<Digest, StoreError>,
-) -> Result<FileDigests, RunError> {
+) -> Result<(FileDigests, Watch), RunError> {
     let mut found = BTreeMap::new();
     let mut complaints = Diagnostics::default();
     let named = || plan.steps.iter().flat_map(|step| step.files.iter().map(move |(name, path)| (step, name, path)));
@@ -61,35 +62,45 @@ fn digest_with(
             }
         }
     }
-    let mut digests = FileDigests::new();
+    let (mut digests, mut watch) = (FileDigests::new(), Watch::default());
     if complaints.has_errors() {
         return Err(RunError::Inputs(complaints));
     }
     for (step, argument, path) in named() {
         let Some(metadata) = found.remove(path) else { continue };
-        let digested = if metadata.is_dir() {
-            Folder::read_with(path, read).map(|folder| folder.digest())
-        } else {
-            read(path, &metadata)
+        let mut files = Vec::new();
+        let mut read = |file: &Path, metadata: &Metadata| {
+            files.push((file.to_owned(), metadata.clone()));
+            read(file, metadata)
         };
-        match digested {
-            Ok(digest) if step.stage == "merge.from" => match digest_models(path, digest, read) {
-                Ok(digest) => _ = digests.insert(path.clone(), digest),
-                Err(message) => {
-                    let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);
-                    complaints.push(Diagnostic::error(span, message));
-                }
-            },
+        match digest_one(&step.stage, path, &metadata, &mut read) {
             Ok(digest) => {
                 digests.insert(path.clone(), digest);
+                watch.keep(path, digest, files);
             }
-            Err(error) => {
+            Err(message) => {
                 let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);
-                complaints.push(Diagnostic::error(span, format!("cannot read {error}")));
+                complaints.push(Diagnostic::error(span, message));
             }
         }
     }
-    if complaints.is_empty() { Ok(digests) } else { Err(RunError::Inputs(complaints)) }
+    if complaints.is_empty() { Ok((digests, watch)) } else { Err(RunError::Inputs(complaints)) }
+}
+
+/// The digest of one file or folder that a step of this stage names, with all that is read on its behalf.
+pub(super) fn digest_one(
+    stage: &str,
+    path: &Path,
+    metadata: &Metadata,
+    read: &mut dyn FnMut(&Path, &Metadata) -> Result<Digest, StoreError>,
+) -> Result<Digest, String> {
+    let digested = if metadata.is_dir() {
+        Folder::read_with(path, read).map(|folder| folder.digest())
+    } else {
+        read(path, metadata)
+    };
+    let digest = digested.map_err(|error| format!("cannot read {error}"))?;
+    if stage == "merge.from" { digest_models(path, digest, read) } else { Ok(digest) }
 }
 
 /// The digest of a file of mergekit's with the models that it names: another model under the same name is another merge.
@@ -114,7 +125,7 @@ fn digest_models(
 pub(super) fn check(plan: &Plan, schedule: &Schedule, code: &[&'static Stage]) -> Result<(), RunError> {
     let mut complaints = Diagnostics::default();
     for ((step, scheduled), stage) in plan.steps.iter().zip(&schedule.steps).zip(code) {
-        let Some(check) = stage.check.filter(|_| scheduled.state == State::Run) else { continue };
+        let Some(check) = stage.check.filter(|_| scheduled.state != State::Hit) else { continue };
         let arguments = argument::object(&step.arguments);
         if let Err(error) = check(&arguments, &step.files) {
             let file = step.files.keys().next().and_then(|argument| step.argument_spans.get(argument));

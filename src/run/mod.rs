@@ -18,6 +18,7 @@ mod needs;
 mod prospects;
 mod rerun;
 mod shorter;
+mod watch;
 
 use std::{
     cell::OnceCell,
@@ -32,7 +33,7 @@ pub use self::{
     desk::earlier,
     event::{Event, Logged, Output, Status},
     fit::{Budget, Misfit, affords, fits},
-    inputs::{digest_inputs, digest_inputs_with},
+    inputs::digest_inputs,
     machine::{free_disk, free_memory, machine},
     needs::needs,
     prospects::{foresee, tally},
@@ -200,7 +201,7 @@ pub fn run_within(
     });
     told?;
     let history = Indexed::new(store);
-    let files = digest_inputs_with(plan, &history)?;
+    let (files, watch) = inputs::watched(plan, &history)?;
     let mut schedule = Schedule::new(plan, &files, &history);
 
     inputs::check(plan, &schedule, &code)?;
@@ -217,7 +218,7 @@ pub fn run_within(
         recipe: options.recipe.clone(),
         sets: options.sets.clone(),
     })?;
-    let mut dispatcher = Dispatcher::new(plan, store, &code, &files, options);
+    let mut dispatcher = Dispatcher::new(plan, store, &code, &files, watch, options);
     dispatcher.take_hits(schedule, &mut journal)?;
     if dispatcher.has_work() {
         store.prepare()?;

@@ -129,6 +129,17 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// Bytes that states take beside the artifacts at most: each step may leave its latest, and while one is written the
+    /// one before it is there, and what it is written into.
+    #[must_use]
+    pub fn states(&self) -> u64 {
+        let states =
+            || self.steps.iter().filter(|it| it.is_open()).filter_map(|it| it.price.as_ref()).map(|it| it.state);
+        states().sum::<u64>() + 2 * states().max().unwrap_or_default()
+    }
+}
+
 /// Everything that can change a step's bytes; None while an input is not made.
 #[must_use]
 pub fn key_fields(step: &Step, files: &FileDigests, made: &dyn Fn(StepId) -> Option<Digest>) -> Option<KeyFields> {

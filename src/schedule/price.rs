@@ -33,8 +33,15 @@ pub struct Price {
     pub memory: Option<u64>,
     /// Bytes of its artifact.
     pub bytes: u64,
+    /// Bytes of one state that it keeps while it runs.
+    #[serde(skip_serializing_if = "none")]
+    pub state: u64,
     /// "history" where an earlier run of the stage tells, else "model".
     pub from: &'static str,
+}
+
+fn none(value: &u64) -> bool {
+    *value == 0
 }
 
 fn nought(value: &f64) -> bool {
@@ -115,6 +122,7 @@ impl Schedule {
                     flops: estimate.work.flops().round(),
                     memory: Some(memory),
                     bytes: estimate.bytes as u64,
+                    state: estimate.state as u64,
                     from: if told.is_some() { "history" } else { "model" },
                 });
             } else if let Some(price) = &scheduled.price {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{
     base::units::Amount,
@@ -10,7 +11,7 @@ use crate::{
         dataset::{self, Dataset},
         rows::{Chat, Kind, Message, Problem, Sample},
     },
-    stages::{Context, StageError},
+    stages::{Context, StageError, context::shared_arguments},
 };
 
 /// The names of the shared arguments.
@@ -66,15 +67,27 @@ pub struct Form {
     pub prefix: String,
 }
 
+/// The shared arguments and a stage's own, the shared ones checked as far as nothing needs to be read for it.
+pub fn read<T: DeserializeOwned>(arguments: &Value) -> Result<(Asking, T), StageError> {
+    let (asking, own): (Asking, T) = shared_arguments(arguments, &SHARED)?;
+    asking.check()?;
+    Ok((asking, own))
+}
+
 impl Asking {
-    /// The form of the prompts, with the examples of the port `examples`.
-    pub fn form(&self, context: &Context) -> Result<Form, StageError> {
+    fn check(&self) -> Result<(), StageError> {
         if let Some(prompt) = self.prompt.as_ref().filter(|it| !it.contains(PLACE)) {
             return Err(StageError::Arguments(format!("expected `{PLACE}` in `prompt`, found {prompt:?}")));
         }
         if self.stop.iter().flatten().any(String::is_empty) {
             return Err(StageError::Arguments("expected texts in `stop`, found an empty one".to_owned()));
         }
+        Ok(())
+    }
+
+    /// The form of the prompts, with the examples of the port `examples`.
+    pub fn form(&self, context: &Context) -> Result<Form, StageError> {
+        self.check()?;
         let mut form = Form {
             instruction: self.instruction.clone(),
             prompt: self.prompt.clone(),

@@ -10,7 +10,8 @@ use crate::{
 pub struct Batches {
     order: Order,
     size: usize,
-    per_epoch: u64,
+    /// How many see every row once.
+    pub per_epoch: u64,
     /// How many there are in all.
     pub total: u64,
 }

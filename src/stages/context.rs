@@ -62,6 +62,26 @@ pub fn figures<const COUNT: usize>(figures: [(&'static str, f64); COUNT]) -> Met
     figures.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }
 
+/// As [`Context::shared_arguments`], of arguments that no context holds yet.
+pub fn shared_arguments<S: DeserializeOwned, T: DeserializeOwned>(
+    arguments: &Value,
+    shared: &[&str],
+) -> Result<(S, T), StageError> {
+    let mut own = arguments.clone();
+    let mut common = serde_json::Map::new();
+    for name in shared {
+        if let Some((name, value)) = own.as_object_mut().and_then(|it| it.remove_entry(*name)) {
+            common.insert(name, value);
+        }
+    }
+    let own = T::deserialize(own).map_err(|error| {
+        let others = shared.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+        StageError::Arguments(format!("{error}, beside {others}"))
+    })?;
+    let common = S::deserialize(Value::Object(common)).map_err(|error| StageError::Arguments(error.to_string()))?;
+    Ok((common, own))
+}
+
 impl Context {
     /// The arguments as the stage's own struct, which should deny unknown fields.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, StageError> {
@@ -74,19 +94,7 @@ impl Context {
         &self,
         shared: &[&str],
     ) -> Result<(S, T), StageError> {
-        let mut own = self.arguments.clone();
-        let mut common = serde_json::Map::new();
-        for name in shared {
-            if let Some((name, value)) = own.as_object_mut().and_then(|it| it.remove_entry(*name)) {
-                common.insert(name, value);
-            }
-        }
-        let own = T::deserialize(own).map_err(|error| {
-            let others = shared.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
-            StageError::Arguments(format!("{error}, beside {others}"))
-        })?;
-        let common = S::deserialize(Value::Object(common)).map_err(|error| StageError::Arguments(error.to_string()))?;
-        Ok((common, own))
+        shared_arguments(&self.arguments, shared)
     }
 
     /// The one artifact of a port.

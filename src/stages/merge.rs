@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     merge::{
-        self, Base, Configuration, Experts, Job, Kind, Member, Merge, MergeError, Method, Options, Parameters, Place,
-        Scope, Setting, Slice, Source,
+        self, Base, Configuration, Experts, Halfway, Job, Kind, Member, Merge, MergeError, Method, Options, Parameters,
+        Pauses, Place, Scope, Setting, Slice, Source,
     },
     stages::{Context, Progress, Stage, StageError, card},
 };
@@ -70,7 +70,7 @@ pub fn models_of(file: &Path) -> Result<Vec<PathBuf>, StageError> {
 fn run_file(context: &Context) -> Result<(), StageError> {
     let arguments: FileArguments = context.arguments()?;
     let job = job(context.file("config")?, &arguments)?;
-    write(context, |progress| job.write(&context.out, progress))?;
+    write(context, |progress, pauses| job.write_on(&context.out, progress, pauses))?;
     Ok(job.write_card(&context.out)?)
 }
 
@@ -112,20 +112,58 @@ fn run(context: &Context, method: &str) -> Result<(), StageError> {
         model.or(base.map(Path::to_owned)).unwrap_or_default()
     };
     let merge = Merge::prepare(configuration, folder, options)?;
-    write(context, |progress| merge.write(&context.out, progress))?;
+    write(context, |progress, pauses| merge.write_on(&context.out, progress, pauses))?;
     card::finish(context, base.unwrap_or(&models[0]))
 }
 
-/// Runs on the threads of the step, and tells how far it is.
+/// Runs on the threads of the step, and tells and keeps how far it is.
 fn write(
     context: &Context,
-    work: impl FnOnce(merge::Progress) -> Result<(), MergeError> + Send,
+    work: impl FnOnce(merge::Progress, &dyn Pauses) -> Result<(), MergeError> + Send,
 ) -> Result<(), StageError> {
+    let pauses = States { context, folder: context.checkpoints.workspace()? };
     let tell = |done: u64, total: u64| {
         context.progress(Progress { done, total, unit: "tensors", metrics: Vec::new() });
         context.check_cancelled().is_ok()
     };
-    context.pool.install(|| work(&tell)).map_err(StageError::from)
+    context.pool.install(|| work(&tell, &pauses)).map_err(StageError::from)
+}
+
+/// How far a merge has come, as a state of the step.
+struct States<'a> {
+    context: &'a Context,
+    folder: PathBuf,
+}
+
+/// The file of a state that says how far the merge had come.
+const HALFWAY: &str = "merge.json";
+
+impl Pauses for States<'_> {
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn kept(&self) -> Vec<Halfway> {
+        let read = |state: PathBuf| serde_json::from_slice(&std::fs::read(state.join(HALFWAY)).ok()?).ok();
+        self.context.checkpoints.kept().into_iter().filter_map(read).collect()
+    }
+
+    fn due(&self) -> bool {
+        self.context.checkpoints.due()
+    }
+
+    fn keep(&self, halfway: &Halfway) -> Result<(), MergeError> {
+        let fill = |state: &Path| {
+            let (path, text) = (state.join(HALFWAY), serde_json::json!(halfway).to_string());
+            std::fs::write(&path, text).map_err(|error| StageError::File { path, error })
+        };
+        let kept = self.context.checkpoints.keep(halfway.done, &mut { fill });
+        kept.map_err(|error| MergeError::Request { message: error.to_string(), hint: None })
+    }
+
+    fn resumed(&self, done: u64) {
+        self.context.checkpoints.resumed(done);
+    }
 }
 
 /// The arguments of a method's stage by name.

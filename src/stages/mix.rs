@@ -1,6 +1,9 @@
 //! `mix`: several data sets as one, in a random order that the seed decides.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     base::{rng::Stream, units::Amount},
@@ -12,7 +15,7 @@ use crate::{
     stages::{Context, Stage, StageError},
 };
 
-pub const STAGE: Stage = Stage { name: "mix", version: 2, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "mix", version: 2, run, check: Some(check), extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,11 +29,17 @@ struct Arguments {
     seed: u64,
 }
 
+/// Whether the arguments agree with each other.
+fn check(arguments: &Value, _: &BTreeMap<String, PathBuf>) -> Result<(), StageError> {
+    Arguments::deserialize(arguments).map_err(|error| StageError::Arguments(error.to_string()))?.check()
+}
+
 fn run(context: &Context) -> Result<(), StageError> {
     let arguments: Arguments = context.arguments()?;
     let parts = context.inputs("parts").iter().map(|it| Dataset::open(it)).collect::<Result<Vec<_>, _>>()?;
     let kind = common_kind(&parts)?;
-    arguments.check(parts.len())?;
+    arguments.check()?;
+    arguments.check_parts(parts.len())?;
     let mut writer = Writer::create(&context.out, kind)?;
     let mut lines = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
@@ -61,15 +70,22 @@ fn run(context: &Context) -> Result<(), StageError> {
 }
 
 impl Arguments {
-    fn check(&self, parts: usize) -> Result<(), StageError> {
-        let wrong = |message: String| Err(StageError::Arguments(message));
+    /// Whether there is a figure for each part.
+    fn check_parts(&self, parts: usize) -> Result<(), StageError> {
         for (name, given) in
             [("rows", self.rows.as_ref().map(Vec::len)), ("weights", self.weights.as_ref().map(Vec::len))]
         {
             if let Some(given) = given.filter(|it| *it != parts) {
-                return wrong(format!("expected `{name}` for {parts} parts, found {given}"));
+                let message = format!("expected `{name}` for {parts} parts, found {given}");
+                return Err(StageError::Arguments(message));
             }
         }
+        Ok(())
+    }
+
+    /// Whether the arguments agree with each other.
+    fn check(&self) -> Result<(), StageError> {
+        let wrong = |message: String| Err(StageError::Arguments(message));
         if self.rows.is_some() && (self.weights.is_some() || self.total.is_some()) {
             return wrong("expected either `rows` of each part, or `weights` and a `total`, found both".to_owned());
         }

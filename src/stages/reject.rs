@@ -7,9 +7,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufWriter, Write},
+    path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     base::{predicate::Predicate, units::Amount},
@@ -22,7 +24,7 @@ use crate::{
     reward::{answer::is_correct, row},
     stages::{
         Context, Stage, StageError,
-        asking::{Asking, SHARED},
+        asking::{self, Asking},
         checkpoint::Course,
         context::{Metrics, figures},
         decontaminate::overlap,
@@ -30,7 +32,7 @@ use crate::{
     },
 };
 
-pub const STAGE: Stage = Stage { name: "reject", version: 3, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "reject", version: 3, run, check: Some(check), extends: None };
 
 /// What became of each problem's answers, one line a problem.
 const PROMPTS: &str = "prompts.jsonl";
@@ -186,8 +188,12 @@ impl Purpose for Rejection {
     }
 }
 
-fn run(context: &Context) -> Result<(), StageError> {
-    let (asking, arguments): (Asking, Arguments) = context.shared_arguments(&SHARED)?;
+fn check(arguments: &Value, _: &BTreeMap<String, PathBuf>) -> Result<(), StageError> {
+    read(arguments).map(|_| ())
+}
+
+fn read(arguments: &Value) -> Result<(Asking, Arguments), StageError> {
+    let (asking, arguments): (Asking, Arguments) = asking::read(arguments)?;
     row::check(&arguments.keep)?;
     if arguments.min_pass > arguments.max_pass {
         let Arguments { min_pass, max_pass, .. } = arguments;
@@ -195,6 +201,11 @@ fn run(context: &Context) -> Result<(), StageError> {
             "expected `min_pass` up to `max_pass`, found {min_pass} and {max_pass}"
         )));
     }
+    Ok((asking, arguments))
+}
+
+fn run(context: &Context) -> Result<(), StageError> {
+    let (asking, arguments) = read(&context.arguments)?;
     let problems = survey::problems(context)?;
     let (wanted, exact) = (arguments.rows.map(|rows| rows.count() as usize), arguments.rows.is_some());
     let avoid = match context.optional_input("avoid") {

@@ -1,8 +1,9 @@
 //! `sample`: answers of a model to problems, as rows to filter and to learn from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     data::{
@@ -11,13 +12,13 @@ use crate::{
     },
     stages::{
         Context, Stage, StageError,
-        asking::{Asking, SHARED},
+        asking::{self, Asking},
         checkpoint::Course,
         survey::{self, Asked, Purpose, survey},
     },
 };
 
-pub const STAGE: Stage = Stage { name: "sample", version: 3, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "sample", version: 3, run, check: Some(check), extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,8 +45,12 @@ impl Purpose for All {
     }
 }
 
+fn check(arguments: &Value, _: &BTreeMap<String, PathBuf>) -> Result<(), StageError> {
+    asking::read::<Arguments>(arguments).map(|_| ())
+}
+
 fn run(context: &Context) -> Result<(), StageError> {
-    let (asking, arguments): (Asking, Arguments) = context.shared_arguments(&SHARED)?;
+    let (asking, arguments): (Asking, Arguments) = asking::read(&context.arguments)?;
     let course = survey(context, &asking, arguments.n, &survey::problems(context)?, &All)?;
     let Known { rows } = course.finish(&dataset::rows_file(&context.out))?;
     Ok(Summary { kind: Kind::Sample, rows, counts: BTreeMap::new() }.write(&context.out)?)

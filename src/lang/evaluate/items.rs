@@ -48,8 +48,11 @@ impl<'a> Evaluator<'a> {
     pub(super) fn recipe(&mut self, id: FrameId) {
         self.entries(id);
         let Some(frame) = self.frame(id) else { return };
-        let (outputs, lines) = (frame.outputs.clone(), frame.order.clone());
-        self.program.params.sort_by_key(|param| lines.iter().position(|it| *it == param.name));
+        let outputs = frame.outputs.clone();
+        let lines: Vec<Option<usize>> = self.program.params.iter().map(|it| frame.number(&it.name)).collect();
+        let mut params: Vec<_> = lines.into_iter().zip(std::mem::take(&mut self.program.params)).collect();
+        params.sort_by_key(|(line, _)| *line);
+        self.program.params = params.into_iter().map(|(_, param)| param).collect();
         let mut seen: Vec<&Name> = Vec::new();
         for name in outputs.iter().flat_map(|it| &it.names) {
             if let Some(first) = seen.iter().find(|it| it.text == name.text) {
@@ -243,7 +246,7 @@ impl<'a> Evaluator<'a> {
 
     fn output(&mut self, name: &'a Name, id: FrameId) {
         let Some(value) = self.entry(id, &name.text, Some(name.span)) else {
-            let names: Vec<&str> = self.frame(id).map(|it| it.entries.keys().copied().collect()).unwrap_or_default();
+            let names: Vec<&str> = self.frame(id).map(Frame::names).unwrap_or_default();
             let complaint = Diagnostic::error(name.span, format!("unknown name `{}`", name.text));
             self.diagnostics.push(complaint.maybe_hint(did_you_mean(&name.text, names)));
             return;

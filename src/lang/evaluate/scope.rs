@@ -1,6 +1,6 @@
 //! Where a name is looked up, and where in the recipe the evaluation stands.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use crate::{
     base::span::{SourceId, Span},
@@ -11,7 +11,8 @@ use crate::{
 /// The names of a recipe, or of one expansion of a composite stage.
 #[derive(Default)]
 pub(super) struct Frame<'a> {
-    pub entries: BTreeMap<&'a str, Entry<'a>>,
+    /// Asked for by name, and gone over only by [`Frame::names`], so that their order is nobody's concern.
+    pub entries: HashMap<&'a str, Entry<'a>>,
     pub order: Vec<&'a str>,
     pub requires: Vec<&'a Require>,
     pub outputs: Vec<&'a Output>,
@@ -21,6 +22,20 @@ pub(super) struct Frame<'a> {
     pub dry: bool,
     /// The text that its items stand in; the stages known there are those known here.
     pub file: SourceId,
+}
+
+impl<'a> Frame<'a> {
+    /// The number of a name's line.
+    pub fn number(&self, name: &str) -> Option<usize> {
+        self.entries.get(name).map(|it| it.number)
+    }
+
+    /// Every name, in the order of the alphabet.
+    pub fn names(&self) -> Vec<&'a str> {
+        let mut names: Vec<&'a str> = self.entries.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

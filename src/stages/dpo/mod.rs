@@ -46,7 +46,7 @@ struct Arguments {
     clip: f64,
     beta2: f64,
     max_length: Amount,
-    bias_speed: f64,
+    bias_speed: Schedule<f64>,
     seed: u64,
 }
 
@@ -73,7 +73,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         beta2: arguments.beta2,
         weight_decay: arguments.weight_decay,
         clip: arguments.clip,
-        bias_speed: arguments.bias_speed,
+        bias_speed: arguments.bias_speed.at(0, 1),
     };
     let batches = Batches::new(arguments.seed, rows.len(), arguments.batch, arguments.budget)?;
     let mut training = Training::begin(context, folder, trained, false, batches.total)?;
@@ -83,6 +83,7 @@ fn run(context: &Context) -> Result<(), StageError> {
     for step in training.steps() {
         let chosen = batches.rows(step);
         let lr = arguments.lr.at(step, batches.total);
+        training.trainer.set_bias_speed(arguments.bias_speed.at(step, batches.total));
         let (pool, trainer) = (&context.pool, &mut training.trainer);
         let metrics = match &rows {
             Preferences::Pairs(rows) => {
@@ -100,7 +101,7 @@ fn run(context: &Context) -> Result<(), StageError> {
 
 fn extends(arguments: &Value) -> Result<(), String> {
     let arguments = Arguments::deserialize(arguments).map_err(|error| error.to_string())?;
-    is_open_ended(&[("lr", &arguments.lr)])
+    is_open_ended(&[("lr", &arguments.lr), ("bias_speed", &arguments.bias_speed)])
 }
 
 impl Arguments {

@@ -5,6 +5,7 @@
 
 mod data;
 mod machine;
+mod preference;
 mod sampling;
 mod shape;
 mod training;
@@ -40,6 +41,10 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "load" | "load_reward_model" => shape::load(known),
         "pretrain" => training::pretrain(known),
         "grpo" => training::grpo(known),
+        "dpo" | "reward_model" => preference::train(known),
+        "eval_pairs" | "eval_reward" => preference::eval(known),
+        "labels" => preference::labels(known),
+        "pairs" => preference::pairs(known),
         "sample" | "reject" => sampling::draw(known),
         "eval" => sampling::eval(known),
         "rewrite" => sampling::rewrite(known),
@@ -64,7 +69,7 @@ const FILES: f64 = 0.3e-3;
 /// A step of plain work on one core.
 fn plain(seconds: f64, memory: f64, bytes: f64, made: Made) -> Estimate {
     let work = Work { plain: FILES + seconds, width: 1.0, ..Work::default() };
-    Estimate { work, memory: ROOM + MARGIN * memory, memory_per_thread: 0.0, bytes, made }
+    Estimate { work, memory: ROOM + MARGIN * memory, memory_per_thread: 0.0, bytes, state: 0.0, made }
 }
 
 fn number(known: Known, name: &str) -> Option<f64> {

@@ -148,5 +148,5 @@ fn estimate(shape: Shape, data: &Rows, draws: Draws, bytes: f64, made: Made) -> 
             * 16.0;
     // `eval` gathers its rows before it writes them.
     let memory = ROOM + MARGIN * (fixed + held + 2.0 * bytes + 2.0 * shape.bytes());
-    Estimate { work, memory, memory_per_thread: MARGIN * memory_per_thread, bytes, made }
+    Estimate { work, memory, memory_per_thread: MARGIN * memory_per_thread, bytes, state: bytes, made }
 }

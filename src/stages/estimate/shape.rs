@@ -118,7 +118,7 @@ pub(super) fn init(known: Known) -> Option<Estimate> {
     let made = Made::Model(shape);
     let work = Work { plain: 3e-3 + 30e-9 * shape.parameters, width: 1.0, ..Work::default() };
     let memory = ROOM + MARGIN * 4.0 * shape.bytes();
-    Some(Estimate { work, memory, memory_per_thread: 0.0, bytes: shape.bytes(), made })
+    Some(Estimate { work, memory, memory_per_thread: 0.0, bytes: shape.bytes(), state: 0.0, made })
 }
 
 pub(super) fn load(known: Known) -> Option<Estimate> {

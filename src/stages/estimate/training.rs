@@ -1,7 +1,7 @@
 //! The stages that train: tokens times weights, three times over.
 
 use super::{
-    MARGIN, ROOM, amount, any_rows, largest, mean, model, number,
+    MARGIN, ROOM, amount, any_rows, largest, mean, model, number, preference,
     sampling::{self, Draws},
     shape::{BYTE, WEIGHT},
 };
@@ -18,7 +18,7 @@ const UPDATE: f64 = 1.6e-9;
 /// Seconds of one optimiser step whatever the model.
 const STEP: f64 = 0.4e-3;
 /// Seconds to turn a byte of text into tokens.
-const TOKENIZE: f64 = 60e-9;
+pub(super) const TOKENIZE: f64 = 60e-9;
 /// Rollouts after which a model that is rewarded for right answers has come half of the way to working them out.
 const HALFWAY: f64 = 30.0;
 
@@ -26,16 +26,16 @@ const HALFWAY: f64 = 30.0;
 const EVEN: f64 = 0.4;
 
 /// Training on so many tokens, in sequences of one length.
-struct Training {
-    tokens: f64,
-    length: f64,
-    steps: f64,
+pub(super) struct Training {
+    pub(super) tokens: f64,
+    pub(super) length: f64,
+    pub(super) steps: f64,
     /// Passes forward and backward; a forward pass alone is a third.
-    passes: f64,
+    pub(super) passes: f64,
 }
 
 impl Training {
-    fn work(&self, shape: Shape) -> Work {
+    pub(super) fn work(&self, shape: Shape) -> Work {
         let parts = (self.tokens / self.steps.max(1.0) / PART_TOKENS as f64).max(1.0);
         // The last parts of a step leave threads without work, and a part is seldom full.
         let width = if parts < 1.5 { 1.0 } else { parts.floor() };
@@ -51,7 +51,7 @@ impl Training {
     }
 
     /// Memory for all threads and for each: weights, moments, the sum; and gradients and a part's graph.
-    fn memory(&self, shape: Shape) -> (f64, f64) {
+    pub(super) fn memory(&self, shape: Shape) -> (f64, f64) {
         let part = (PART_TOKENS as f64).max(self.length).min((self.tokens / self.steps.max(1.0)).max(self.length));
         let scores = shape.heads * part.min(self.length * 1.5);
         let graph = part * (shape.kept + scores) * WEIGHT;
@@ -139,7 +139,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let tokens = steps * answers * length;
     let training = Training { tokens, length, steps: steps * updates, passes };
     let trained = training.work(shape);
-    let work = Work {
+    let mut work = Work {
         tokens: trained.tokens + drawn.tokens,
         training: trained.training,
         sampling: drawn.sampling,
@@ -149,6 +149,7 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
         slowness: shape.slowness,
         serial: drawn.serial,
     };
+    preference::asked(known, "reward", steps * answers * length, length, &mut work);
     let long = Training {
         length: data.question + longest,
         tokens: answers * (data.question + longest),
@@ -162,12 +163,16 @@ pub(super) fn grpo(known: Known) -> Option<Estimate> {
     let made = made(shape, end, shape.worked);
     // Rollouts and gradients take turns, but what one lets go the other cannot use to the last byte.
     let per_thread = per_thread.max(threads) + 0.25 * per_thread.min(threads);
-    Some(finish(work, memory, per_thread, shape, made))
+    let estimate = finish(work, memory, per_thread, shape, made);
+    // The model that answers are held against is kept as well.
+    Some(Estimate { state: estimate.state + kept * shape.parameters * WEIGHT, ..estimate })
 }
 
-fn finish(work: Work, memory: f64, memory_per_thread: f64, shape: Shape, made: Made) -> Estimate {
+pub(super) fn finish(work: Work, memory: f64, memory_per_thread: f64, shape: Shape, made: Made) -> Estimate {
     let memory = ROOM + MARGIN * (memory + 2.0 * shape.bytes());
-    Estimate { work, memory, memory_per_thread: MARGIN * memory_per_thread, bytes: shape.bytes(), made }
+    // Weights with the two moments of the optimiser.
+    let (memory_per_thread, state) = (MARGIN * memory_per_thread, 3.0 * shape.parameters * WEIGHT);
+    Estimate { work, memory, memory_per_thread, bytes: shape.bytes(), state, made }
 }
 
 #[cfg(test)]

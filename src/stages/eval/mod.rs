@@ -3,16 +3,17 @@
 mod report;
 mod tally;
 
-use std::fs;
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     data::rows::{Finish, Problem, Sample},
     reward::language::of_language,
     stages::{
         Context, Stage, StageError,
-        asking::{Asking, SHARED},
+        asking::{self, Asking},
         checkpoint::Course,
         context::{Metrics, figures},
         survey::{self, Asked, Purpose, survey},
@@ -20,7 +21,7 @@ use crate::{
 };
 use tally::{Graded, Tally};
 
-pub const STAGE: Stage = Stage { name: "eval", version: 3, run, check: None, extends: None };
+pub const STAGE: Stage = Stage { name: "eval", version: 3, run, check: Some(check), extends: None };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,8 +100,12 @@ impl Purpose for Examination {
     }
 }
 
-fn run(context: &Context) -> Result<(), StageError> {
-    let (asking, arguments): (Asking, Arguments) = context.shared_arguments(&SHARED)?;
+fn check(arguments: &Value, _: &BTreeMap<String, PathBuf>) -> Result<(), StageError> {
+    read(arguments).map(|_| ())
+}
+
+fn read(arguments: &Value) -> Result<(Asking, Arguments), StageError> {
+    let (asking, arguments): (Asking, Arguments) = asking::read(arguments)?;
     let Arguments { samples, pass_at, language } = &arguments;
     if let Some(most) = pass_at.iter().flatten().find(|it| !(1..=*samples).contains(*it)) {
         let message = format!("expected `pass_at` from 1 to `samples`, which is {samples}, found {most}");
@@ -110,6 +115,11 @@ fn run(context: &Context) -> Result<(), StageError> {
         let message = format!("expected `language` to be a code such as `en` or `zh`, found `{language}`");
         return Err(StageError::Arguments(message));
     }
+    Ok((asking, arguments))
+}
+
+fn run(context: &Context) -> Result<(), StageError> {
+    let (asking, arguments) = read(&context.arguments)?;
     let problems = survey::problems(context)?;
     if problems.is_empty() {
         return Err(StageError::Data("the data holds no problems".to_owned()));

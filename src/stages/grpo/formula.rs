@@ -11,16 +11,24 @@ use super::{
     weights::Aggregate,
 };
 
+/// How many letters of rules a line holds.
+const WIDTH: usize = 100;
+
 /// The loss, what its letters stand for, and what else decides over what is learnt; None of arguments that are not those
 /// of the stage.
 #[must_use]
 pub fn formula(arguments: &Value) -> Option<Vec<String>> {
     let arguments = read(arguments).ok()?;
     let mut lines = vec![loss(&arguments), format!("where {}", letters(&arguments).join(", "))];
-    let rules = rules(&arguments);
-    if !rules.is_empty() {
-        lines.push(rules.join("; "));
+    // As many rules on a line as a screen takes.
+    let mut line = String::new();
+    for rule in rules(&arguments) {
+        if !line.is_empty() && line.chars().count() + rule.chars().count() > WIDTH {
+            lines.push(std::mem::take(&mut line) + ";");
+        }
+        line = if line.is_empty() { rule } else { format!("{line}; {rule}") };
     }
+    lines.push(line);
     Some(lines)
 }
 
@@ -115,6 +123,9 @@ fn letters(arguments: &Arguments) -> Vec<String> {
         });
         letters.push(format!("x = π_ref({of})/π({of})"));
     }
+    if arguments.entropy_coef > 0.0 {
+        letters.push("H_t = the entropy of π at o_t".to_owned());
+    }
     if arguments.loss == Aggregate::Constant {
         letters.push("L = max_length".to_owned());
     }
@@ -143,11 +154,11 @@ fn rules(arguments: &Arguments) -> Vec<String> {
         rules.push(match &arguments.reference {
             None => "π_ref is the model at the start".to_owned(),
             Some(every) if arguments.ref_model_mixup_alpha >= 1.0 => {
-                format!("π_ref becomes π every {} steps", every.count())
+                format!("π_ref becomes π every {}", steps(every.count()))
             }
             Some(every) => {
                 let share = rounded(arguments.ref_model_mixup_alpha);
-                format!("π_ref moves by {share} of the way to π every {} steps", every.count())
+                format!("π_ref moves by {share} of the way to π every {}", steps(every.count()))
             }
         });
     }
@@ -166,6 +177,10 @@ fn rules(arguments: &Arguments) -> Vec<String> {
         rules.push(format!("answers with A < 0 and a mean of log π_old/π above {} are left out", rounded(most)));
     }
     rules
+}
+
+fn steps(count: u64) -> String {
+    if count == 1 { "step".to_owned() } else { format!("{count} steps") }
 }
 
 /// A number without what only its binary form has.

@@ -40,7 +40,7 @@ struct Arguments {
     clip: f64,
     beta2: f64,
     max_length: Amount,
-    bias_speed: f64,
+    bias_speed: Schedule<f64>,
     seed: u64,
 }
 
@@ -58,7 +58,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         beta2: arguments.beta2,
         weight_decay: arguments.weight_decay,
         clip: arguments.clip,
-        bias_speed: arguments.bias_speed,
+        bias_speed: arguments.bias_speed.at(0, 1),
     };
     let batches = Batches::new(arguments.seed, rows.len(), arguments.batch, arguments.budget)?;
     // Where a batch is filled up in transformers, what fills it must not be what closes an answer.
@@ -68,6 +68,7 @@ fn run(context: &Context) -> Result<(), StageError> {
     for step in training.steps() {
         let chosen = batches.rows(step);
         let lr = arguments.lr.at(step, batches.total);
+        training.trainer.set_bias_speed(arguments.bias_speed.at(step, batches.total));
         let learner = Learner { context, trainer: &mut training.trainer, lr, center: arguments.center };
         let metrics = match &rows {
             Preferences::Pairs(rows) => {
@@ -85,7 +86,7 @@ fn run(context: &Context) -> Result<(), StageError> {
 
 fn extends(arguments: &Value) -> Result<(), String> {
     let arguments = Arguments::deserialize(arguments).map_err(|error| error.to_string())?;
-    is_open_ended(&[("lr", &arguments.lr)])
+    is_open_ended(&[("lr", &arguments.lr), ("bias_speed", &arguments.bias_speed)])
 }
 
 /// One optimiser step.

@@ -221,6 +221,8 @@ impl Scanner<'_> {
             }
         }
         self.mark(b')')?;
+        // A large recipe has hundreds of thousands of these.
+        arguments.shrink_to_fit();
         Some((arguments, height))
     }
 
@@ -258,6 +260,7 @@ impl Scanner<'_> {
                     }
                 }
                 self.mark(b']')?;
+                elements.shrink_to_fit();
                 (ExprKind::List(elements), height)
             }
             b'(' => {
