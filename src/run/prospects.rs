@@ -4,7 +4,10 @@ use crate::{
     base::{argument, decision::Tally, digest::Digest, units::Amount},
     plan::{Difference, Plan, Side, Step},
     schedule::{Prospect, Schedule, Scheduled, State, Why},
-    stages::{Stage, review::rows},
+    stages::{
+        Stage,
+        review::{self, rows},
+    },
     store::{Review, Store},
 };
 
@@ -18,7 +21,8 @@ pub fn foresee(schedule: &mut Schedule, plan: &Plan, store: &Store, code: &dyn F
 }
 
 fn prospect(step: &Step, scheduled: &Scheduled, stage: &Stage, store: &Store) -> Prospect {
-    if let Some(tally) = scheduled.key.and_then(|key| tally(&store.review(&key))) {
+    let asks = stage.name == review::STAGE.name;
+    if let Some(tally) = scheduled.key.filter(|_| asks).and_then(|key| tally(&store.review(&key))) {
         return Prospect::Reviewed(tally);
     }
     if let Some(done) = scheduled.key.and_then(|key| store.position(&key)) {
