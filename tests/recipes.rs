@@ -20,8 +20,8 @@ fn every_recipe_that_is_shipped_is_checked() {
 fn every_recipe_that_is_shown_is_checked() {
     let folder = tempfile::tempdir().unwrap();
     let mut shown = 0;
-    for page in ["README.md", "docs/language.md", "docs/training.md"] {
-        for (name, block) in blocks(&fs::read_to_string(root().join(page)).unwrap()) {
+    for page in pages() {
+        for (name, block) in blocks(&fs::read_to_string(root().join(&page)).unwrap()) {
             shown += 1;
             let recipe = folder.path().join(if name.is_empty() { "shown.rgm" } else { &name });
             fs::write(&recipe, &block).unwrap();
@@ -58,6 +58,16 @@ fn the_usual_process_runs() {
     let store = tempfile::tempdir().unwrap();
     let output = run(&root().join("workflows/usual.rgm"), store.path(), &["--set", "scale=quick"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// The README and every page of the documentation.
+fn pages() -> Vec<String> {
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let mut pages: Vec<String> =
+        docs.map(|it| format!("docs/{}", it.unwrap().file_name().to_str().unwrap())).collect();
+    pages.push("README.md".to_owned());
+    pages.sort();
+    pages
 }
 
 fn root() -> &'static Path {
