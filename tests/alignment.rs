@@ -139,7 +139,7 @@ fn a_reward_model_scores_a_file() {
     let (total, terms) = (row["reward"].as_f64().unwrap(), &row["rewards"]);
     assert_eq!(total, terms["accuracy"].as_f64().unwrap() + 2.0 * terms["preference"].as_f64().unwrap());
     assert!(score("preference(\"nowhere\")").1.contains("nowhere"));
-    let (_, error) = score("preference(reward_model(\"taste\", \"pairs.jsonl\"))");
+    let (_, error) = score("preference(reward_model(\"taste\", dataset(\"pairs.jsonl\", kind = \"pair\")))");
     assert!(error.contains("`preference` asks a model that only a run of a recipe would make"), "{error}");
 }
 
