@@ -112,29 +112,39 @@ fn mistakes_in_a_text_are_told_at_their_lines() {
     let body = "--- question\n1 + 1?\n--- answer\n2\n--- solution\n2\n";
     let tell = |text: &str| complaints(Kind::Problem, &line, text);
     let sheet = |decision: &str, body: &str| format!("# head\n=== row 1 of 1  DIGEST\n{decision}\n{body}=== end\n");
-    insta::assert_snapshot!(tell(&sheet("decision: acept", body)), @"");
-    insta::assert_snapshot!(tell(&sheet("", body)), @"");
-    insta::assert_snapshot!(tell(&sheet("verdict: accept", body)), @"");
-    insta::assert_snapshot!(tell(&sheet("decision: accept", "--- question\n1 + 1?\n--- anser\n2\n")), @"");
-    insta::assert_snapshot!(tell(&sheet("decision: accept", &body.replace("answer\n2", "answer\n "))), @"");
-    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("=== end\n", "")), @"");
-    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("DIGEST", "000000000000")), @"");
-    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("row 1", "row 7")), @"");
-    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("=== row 1 of 1  DIGEST", "=== row")), @"");
-    insta::assert_snapshot!(tell("some words\n=== end\n"), @"");
+    insta::assert_snapshot!(tell(&sheet("decision: acept", body)), @"s.txt:3: expected accept, refuse, edit or undecided, found `acept`; did you mean `accept`?");
+    insta::assert_snapshot!(tell(&sheet("", body)), @"s.txt:2: row 1 has no line `decision: ..`");
+    insta::assert_snapshot!(tell(&sheet("verdict: accept", body)), @r"
+    s.txt:3: expected `decision: ..`, found `verdict: accept`
+    s.txt:2: row 1 has no line `decision: ..`
+    ");
+    insta::assert_snapshot!(tell(&sheet("decision: accept", "--- question\n1 + 1?\n--- anser\n2\n")), @"s.txt:2: expected the parts `question`, `answer`, `solution`, found `question`, `anser`");
+    insta::assert_snapshot!(tell(&sheet("decision: accept", &body.replace("answer\n2", "answer\n "))), @"s.txt:2: row 1: expected a text in `answer`, found none");
+    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("=== end\n", "")), @"s.txt:10: expected `=== end` at the end of the sheet; it has been cut off");
+    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("DIGEST", "000000000000")), @"s.txt:2: row 1 is not the row that this sheet was written for");
+    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("row 1", "row 7")), @"s.txt:2: expected a row from 1 to 1, found `7`");
+    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace("=== row 1 of 1  DIGEST", "=== row")), @"s.txt:2: expected `=== row N of N  DIGEST`, found `=== row`");
+    insta::assert_snapshot!(tell("some words\n=== end\n"), @"s.txt:1: expected `=== row ..` before anything else");
     // A person who refuses a row need not leave it in order.
-    insta::assert_snapshot!(tell(&sheet("decision: refuse too easy", &body.replace("answer\n2", "answer\n"))), @"");
+    insta::assert_snapshot!(tell(&sheet("decision: refuse too easy", &body.replace("answer\n2", "answer\n"))), @r#"[Slip { row: 1, verdict: Refuse, reason: Some("too easy"), edited: None, by: None }]"#);
     // Line ends of another system are no edit.
-    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace('\n', "\r\n")), @"");
+    insta::assert_snapshot!(tell(&sheet("decision: accept", body).replace('\n', "\r\n")), @"[Slip { row: 1, verdict: Accept, reason: None, edited: None, by: None }]");
 }
 
 #[test]
 fn mistakes_in_json_lines_are_told_at_their_lines() {
     let line = row(Kind::Sample, ["1 + 1?".into(), "2".into(), "<answer>2</answer>".into()]);
     let tell = |text: &str| complaints(Kind::Sample, &line, text);
-    insta::assert_snapshot!(tell("{\"decision\": \"accept\"}\n{\"row\": 9, \"decision\": \"accept\"}"), @"");
-    insta::assert_snapshot!(tell("{\"row\": 1}\n\n{\"row\": 1, \"decision\": \"yes\", \"why\": 1}\n{\"row\": 1"), @"");
+    insta::assert_snapshot!(tell("{\"decision\": \"accept\"}\n{\"row\": 9, \"decision\": \"accept\"}"), @r"
+    s.txt:1: expected `row` or `digest`, found neither
+    s.txt:2: there is no row 9: the rows are 1 to 1
+    ");
+    insta::assert_snapshot!(tell("{\"row\": 1}\n\n{\"row\": 1, \"decision\": \"yes\", \"why\": 1}\n{\"row\": 1"), @r"
+    s.txt:1: expected a decision on a row: missing field `decision`
+    s.txt:3: expected a decision on a row: unknown field `why`, expected one of `row`, `digest`, `decision`, `reason`, `by`, `content`
+    s.txt:4: expected a JSON object, found `eof while parsing an object` at column 9
+    ");
     let content = line.replace("1 + 1?", "2 + 2?");
-    insta::assert_snapshot!(tell(&format!("{{\"row\": 1, \"decision\": \"accept\", \"content\": {content}}}")), @"");
-    insta::assert_snapshot!(tell("{\"row\": 1, \"decision\": \"accept\", \"content\": {\"text\": \"x\"}}"), @"");
+    insta::assert_snapshot!(tell(&format!("{{\"row\": 1, \"decision\": \"accept\", \"content\": {content}}}")), @"s.txt:1: row 1: the question of a sample is what the model was asked; it stays as it is");
+    insta::assert_snapshot!(tell("{\"row\": 1, \"decision\": \"accept\", \"content\": {\"text\": \"x\"}}"), @"s.txt:1: row 1: expected a row of the kind `sample`: missing field `question`");
 }
