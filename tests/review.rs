@@ -28,14 +28,17 @@ fn asked() -> (Test, Said) {
     (test, said)
 }
 
-/// What the text says on screen, without what differs from run to run.
+/// A text without what differs from run to run: keys in paths, and when somebody decided.
+fn without_times(text: &str) -> String {
+    let key = |part: &str| part.len() == 64 && part.chars().all(|c| c.is_ascii_hexdigit());
+    let parts: Vec<&str> = text.split('/').map(|part| if key(part) { "KEY" } else { part }).collect();
+    let text = steady(&parts.join("/").replace('(', "( ")).replace("( ", "(");
+    text.replace("DAY TIME to DAY TIME", "DAY TIME")
+}
+
+/// What a command said, without what differs from run to run.
 fn screen(said: &Said) -> String {
-    let key = |word: &str| word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
-    let path = |line: &str| {
-        let parts: Vec<&str> = line.split('/').map(|part| if key(part) { "KEY" } else { part }).collect();
-        parts.join("/")
-    };
-    steady(&said.to_string().lines().map(path).collect::<Vec<_>>().join("\n"))
+    without_times(&said.to_string())
 }
 
 fn review(test: &Test, arguments: &str) -> Said {
@@ -146,13 +149,13 @@ fn a_review_goes_from_file_to_file() {
         What is 2 + 1?
       answer
         3
-      refused by ada (2026-11-25 TIME UTC): too easy
+      refused by ada (DAY TIME UTC): too easy
     row 3 of 4
       question
         What is 3 + 1?
       answer
         4
-      edited by ada (2026-11-25 TIME UTC)
+      edited by ada (DAY TIME UTC)
       question
         What is 3 + 1?
       answer
@@ -165,7 +168,7 @@ fn a_review_goes_from_file_to_file() {
       made    2 steps           facts to other
       start   cold              review, about DURATION
       done    cold DURATION, SIZE
-      people  cold              ada 1 accepted, 1 edited, 2 refused (2026-11-25 TIME UTC)
+      people  cold              ada 1 accepted, 1 edited, 2 refused (DAY TIME UTC)
       start   few               take, about DURATION
       done    few DURATION, SIZE
     done in DURATION
@@ -207,19 +210,15 @@ fn a_review_goes_through_the_editor_and_a_mistake_in_it_loses_nothing() {
         let text = format!("exit {}\n{stdout}{stderr}", output.status.code().unwrap());
         text.replace(&format!("{}/", test.path("").display()).replace("//", "/"), "")
     };
-    let keyless = |text: String| {
-        let key = |part: &&str| part.len() == 64;
-        steady(&text.split('/').map(|part| if key(&part) { "KEY" } else { part }).collect::<Vec<_>>().join("/"))
-    };
     test.write("look.sh", "cp \"$1\" sheet.txt\n");
-    insta::assert_snapshot!(keyless(edit("look.sh")), @r"
+    insta::assert_snapshot!(without_times(&edit("look.sh")), @r"
     exit 0
     nothing new
     cold: waiting for a person (0 of 4 decided)
     ");
-    insta::assert_snapshot!(fs::read_to_string(test.path("sheet.txt")).unwrap(), @r"
+    insta::assert_snapshot!(without_times(&fs::read_to_string(test.path("sheet.txt")).unwrap()), @r"
     # cold: 4 problems, 0 of 4 decided
-    # The guide is .regimen/reviews/b43076b8dbbdb337169ab0374fbf98bc73c7af60105432f89ad1c968237598bb/guide.md
+    # The guide is .regimen/reviews/KEY/guide.md
     # Write accept, refuse REASON or undecided behind `decision:`; a changed text is an edit.
     # A line that begins with `=== `, `--- ` or a backslash has a backslash before it.
     === row 1 of 4  146863ceea08
@@ -251,16 +250,16 @@ fn a_review_goes_through_the_editor_and_a_mistake_in_it_loses_nothing() {
     // A word that means nothing, a part that is gone, a number that is another row's.
     test.write(
         "slip.sh",
-        "sed -i -e '0,/undecided/s//acept/' -e '0,/^--- answer/{/^--- answer/d}' -e 's/row 3 of/row 2 of/' \"$1\"\n",
+        "sed -i -e '0,/decision: undecided/s//decision: acept/' -e '0,/^--- answer/{/^--- answer/d}' -e 's/row 3 of/row 2 of/' \"$1\"\n",
     );
-    insta::assert_snapshot!(keyless(edit("slip.sh")), @r"
+    insta::assert_snapshot!(without_times(&edit("slip.sh")), @r"
     exit 1
-    error: .regimen/reviews/KEY/sheets/ada.txt:5: expected the parts `question`, `answer`, found `question`
+    error: .regimen/reviews/KEY/sheets/ada.txt:6: expected accept, refuse, edit or undecided, found `acept`; did you mean `accept`?
     error: .regimen/reviews/KEY/sheets/ada.txt:16: row 2 is not the row that this sheet was written for
       hint: nothing was recorded and the sheet is kept; `--edit` once more opens .regimen/reviews/KEY/sheets/ada.txt
     ");
     test.write("crash.sh", "exit 7\n");
-    insta::assert_snapshot!(keyless(edit("crash.sh")), @r"
+    insta::assert_snapshot!(without_times(&edit("crash.sh")), @r"
     exit 1
     going on with the sheet that was not handed in: .regimen/reviews/KEY/sheets/ada.txt
     error: the editor `sh crash.sh` ended with exit status: 7; the sheet is kept: .regimen/reviews/KEY/sheets/ada.txt
@@ -269,18 +268,23 @@ fn a_review_goes_through_the_editor_and_a_mistake_in_it_loses_nothing() {
     // The sheet comes back as it was left; now all of it is put in order.
     test.write(
         "mend.sh",
-        "cp \"$1\" left.txt; sed -e '0,/undecided/s//accept/' -e '0,/undecided/s//refuse too easy/' \
-         -e '0,/undecided/s//accept/' -e 's/What is 4 + 1?/What is four and one?/' sheet.txt > \"$1\"\n",
+        "cp \"$1\" left.txt; sed -e '0,/decision: undecided/s//decision: accept/' \
+         -e '0,/decision: undecided/s//decision: refuse too easy/' -e '0,/decision: undecided/s//decision: accept/' \
+         -e 's/What is 4 + 1?/What is four and one?/' sheet.txt > \"$1\"\n",
     );
-    insta::assert_snapshot!(keyless(edit("mend.sh")), @r"
+    insta::assert_snapshot!(without_times(&edit("mend.sh")), @r"
     exit 0
     going on with the sheet that was not handed in: .regimen/reviews/KEY/sheets/ada.txt
-    1 accepted, 1 refused, 1 edited
-    cold: waiting for a person (3 of 4 decided)
+    2 accepted, 1 refused, 1 edited
+    cold: reviewed (4 of 4 decided); the next run goes on
     ");
     assert!(fs::read_to_string(test.path("left.txt")).unwrap().contains("acept"));
     assert_eq!(test.run("run a.rgm --threads 1").status, 0);
-    insta::assert_snapshot!(rows(&test, "cold"), @"");
+    insta::assert_snapshot!(rows(&test, "cold"), @r#"
+    {"question":"What is 1 + 1?","answer":"2"}
+    {"question":"What is 3 + 1?","answer":"4"}
+    {"question":"What is four and one?","answer":"5"}
+    "#);
     assert!(edit("look.sh").contains("is made from what was decided"));
 }
 
@@ -304,8 +308,8 @@ fn two_people_are_told_apart_and_the_last_word_stands() {
     --- stdout
     cold: 4 problems, reviewed (4 of 4 decided)
     guide  .regimen/reviews/KEY/guide.md
-      ada 4 accepted, 2 decided otherwise by another (2026-11-25 TIME UTC)
-      bob 1 edited, 1 refused (2026-11-25 TIME UTC)
+      ada 4 accepted, 2 decided otherwise by another (DAY TIME UTC)
+      bob 1 edited, 1 refused (DAY TIME UTC)
       1  accept  ada  What is 1 + 1? | 2
       2  refuse  bob  What is 2 + 1? | 3
       3  edit    bob  What is 3 + 1? | 4.0
@@ -316,8 +320,8 @@ fn two_people_are_told_apart_and_the_last_word_stands() {
     let shown: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("decided")).collect();
     insta::assert_snapshot!(shown.join("\n"), @r"
     decided on by
-      ada 4 accepted, 2 decided otherwise by another (2026-11-25 TIME UTC)
-      bob 1 edited, 1 refused (2026-11-25 TIME UTC)
+      ada 4 accepted, 2 decided otherwise by another (DAY TIME UTC)
+      bob 1 edited, 1 refused (DAY TIME UTC)
       decisions  DIGEST
     last figures
       accepted  2
@@ -327,7 +331,7 @@ fn two_people_are_told_apart_and_the_last_word_stands() {
     let run = Store::open(test.path(".regimen")).runs().pop().unwrap();
     let log = screen(&test.done(&format!("log {run}")));
     let log: Vec<&str> = log.lines().filter(|line| line.contains("decided on by")).collect();
-    insta::assert_snapshot!(log.join("\n"), @"  done  cold  decided on by ada 4 accepted, 2 decided otherwise by another (2026-11-25 TIME UTC); bob 1 edited, 1 refused (2026-11-25 TIME UTC)");
+    insta::assert_snapshot!(log.join("\n"), @"  done  cold  decided on by ada 4 accepted, 2 decided otherwise by another (DAY TIME UTC); bob 1 edited, 1 refused (DAY TIME UTC)");
 }
 
 #[test]
@@ -385,8 +389,8 @@ fn rows_that_are_there_again_keep_what_was_decided() {
     --- stdout
     cold: 5 problems, waiting for a person (3 of 5 decided)
     guide  .regimen/reviews/KEY/guide.md
-      ada 2 accepted (2026-11-25 TIME UTC)
-      bob 1 refused (2026-11-25 TIME UTC)
+      ada 2 accepted (DAY TIME UTC)
+      bob 1 refused (DAY TIME UTC)
       1  -            What is 5 + 1? | 6
       2  accept  ada  What is 3 + 1? | 4
       3  refuse  bob  What is 2 + 1? | 3
