@@ -14,7 +14,7 @@ use regimen::{
     stages::formula,
     syntax,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::Test;
 
@@ -34,9 +34,9 @@ fn formulas(recipe: &str) -> String {
     let calls = calls(recipe);
     let told = calls.iter().filter_map(|(address, stage, arguments)| {
         let lines = formula::of(stage, arguments)?;
-        Some(format!("{address}\n  {}\n", lines.join("\n  ")))
+        Some((address, format!("{address}\n  {}\n", lines.join("\n  "))))
     });
-    told.collect()
+    told.collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 const BASE: &str = r#"
@@ -61,7 +61,45 @@ cispo        = grpo.cispo(base, facts, reward = accuracy, budget = 9 steps)
 lite         = grpo.lite(base, facts, reward = accuracy, budget = 9 steps)
 output plain, r1, r1_written, deepseekmath, dapo, dr, gspo, cispo, lite
 "#;
-    insta::assert_snapshot!(formulas(&format!("{BASE}{presets}")), @"");
+    insta::assert_snapshot!(formulas(&format!("{BASE}{presets}")), @r"
+    cispo.policy
+      loss = -B/Σ|o| Σ_i Σ_t sg(clip(r, 0, 5)) A log π(o_t)
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group, B = minibatches
+      128 questions of 16 answers in 16 minibatches of N = 128
+    dapo.policy
+      loss = -1/Σ|o| Σ_i Σ_t min(r A, clip(r, 0.8, 1.28) A)
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group
+      512 questions of 16 answers in 16 minibatches of N = 512;
+      questions whose answers are worth the same are replaced, up to 10 times
+    deepseekmath.policy
+      loss = -1/N Σ_i 1/|o_i| Σ_t [min(r A, clip(r, 0.8, 1.2) A) - 0.04 k3]
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group, k3 = x - log x - 1, x = π_ref(o_t)/π(o_t)
+      16 questions of 64 answers, N = 1024; π_ref is the model at the start
+    dr.policy
+      loss = -1/(N L) Σ_i Σ_t min(r A, clip(r, 0.8, 1.2) A)
+      where r = π(o_t)/π_old(o_t), A = R - mean of the group, L = max_length
+      128 questions of 8 answers, N = 1024
+    gspo.policy
+      loss = -1/N Σ_i min(s A, clip(s, 0.9997, 1.0004) A)
+      where s = (π(o)/π_old(o))^(1/|o|), A = (R - mean)/std of the group
+      128 questions of 8 answers in 4 minibatches of N = 256
+    lite.policy
+      loss = -1/Σ|o| Σ_i Σ_t min(r A, clip(r, 0.8, 1.2) A)
+      where r = π(o_t)/π_old(o_t), A = (R - mean of the group)/std of the batch
+      128 questions of 8 answers, N = 1024
+    plain
+      loss = -1/Σ|o| Σ_i Σ_t min(r A, clip(r, 0.8, 1.2) A)
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group
+      8 questions of 16 answers, N = 128
+    r1.policy
+      loss = -1/N Σ_i 1/|o_i| Σ_t [min(r A, clip(r, 0, 11) A) - 0.001 k3]
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group, k3 = x - log x - 1, x = π_ref(o_t)/π(o_t)
+      512 questions of 16 answers in 16 minibatches of N = 512; π_ref becomes π every 25 steps
+    r1_written.policy
+      loss = -1/N Σ_i [min(r A, clip(r, 0, 11) A) - 0.001 k3]
+      where r = π(o)/π_old(o), A = (R - mean)/std of the group, k3 = x - log x - 1, x = π_ref(o)/π(o)
+      512 questions of 16 answers in 16 minibatches of N = 512; π_ref becomes π every 25 steps
+    ");
 }
 
 #[test]
@@ -76,21 +114,44 @@ v32  = grpo(base, facts, reward = accuracy, budget = 9 steps, kl = 0.01, kl_esti
             importance_sampling_level = "sequence", use_bias_correction_kl = true)
 output all, sapo, v32
 "#;
-    insta::assert_snapshot!(formulas(&format!("{BASE}{options}")), @"");
+    insta::assert_snapshot!(formulas(&format!("{BASE}{options}")), @r"
+    all
+      loss = -1/(N L) Σ_i Σ_t [min(min(r, 4) A, clip(r, 0.8, 1.2) A) - 0.1 r k2] - 0.001 mean H_t
+      where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group, k2 = (log x)²/2, x = π_ref(o_t)/π(o_t), H_t = the entropy of π at o_t, L = max_length
+      8 questions of 16 answers in 3 minibatches of N = 43, each 2 times;
+      π_ref moves by 0.6 of the way to π every 5 steps;
+      questions whose answers are worth the same are replaced, up to 4 times;
+      answers that were cut off are left out;
+      the policy learns from the 20 % of tokens with the most entropy;
+      answers with A < 0 and a mean of log π_old/π above 0.5 are left out
+    sapo
+      loss = -1/N Σ_i Σ_t 4/τ sigmoid(τ (r - 1)) A
+      where r = π(o_t)/π_old(o_t), A = (R - mean of the group)/std of the batch, τ = 1 where A > 0, else 1.05
+      8 questions of 16 answers, N = 128
+    v32
+      loss = -B/Σ|o| Σ_i Σ_t [min(s A, clip(s, 0.8, 1.2) A) - 0.01 s k1]
+      where s = (π(o)/π_old(o))^(1/|o|), A = (R - mean)/std of the group, k1 = -log x, x = π_ref(o_t)/π(o_t), B = minibatches
+      8 questions of 16 answers, N = 128; π_ref is the model at the start
+    ");
 }
 
 #[test]
 fn plan_and_show_print_the_loss() {
     let recipe = format!(
-        "{BASE}one = grpo(base, facts, reward = format, budget = 1 step, prompts = 1, group = 2, max_length = 4 tokens)\ntwo = grpo(base, facts, reward = format, budget = 2 steps, prompts = 1, group = 2, max_length = 4 tokens)\noutput one, two\n"
+        "{BASE}one = grpo(base, facts, reward = format, budget = 1 step, prompts = 2, group = 2, max_length = 4 tokens)\ntwo = grpo(base, facts, reward = format, budget = 2 steps, prompts = 2, group = 2, max_length = 4 tokens)\noutput one, two\n"
     );
     let test = Test::new().file("a.rgm", &recipe);
     let plan = test.done("plan a.rgm").stdout;
     let (_, printed) = plan.split_once("\none, two\n").unwrap();
-    insta::assert_snapshot!(printed, @"");
+    let lines: Vec<&str> = printed.lines().map(str::trim).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    loss = -1/Σ|o| Σ_i Σ_t min(r A, clip(r, 0.8, 1.2) A)
+    where r = π(o_t)/π_old(o_t), A = (R - mean)/std of the group
+    2 questions of 2 answers, N = 4
+    ");
     let json = test.done("plan a.rgm --json").json().remove(0);
     let told = json["steps"].as_array().unwrap().iter().find(|it| it["address"] == "one").unwrap();
-    assert_eq!(told["formula"][0].as_str(), printed.lines().next().map(str::trim));
+    assert_eq!(told["formula"], json!(lines));
     test.done("run a.rgm");
     assert!(test.done("show one").stdout.ends_with(&format!("what it minimises\n{printed}")));
     // What is made already is not told of again.
@@ -103,7 +164,19 @@ fn arguments_that_do_not_go_together_are_found_before_anything_runs() {
         "{BASE}zero = grpo(base, facts, reward = format, budget = 1 step, clip_high = 0.5, delta = 1.25)\nsoft = grpo(base, facts, reward = format, budget = 1 step, surrogate = \"sapo\", delta = 3.0)\noutput zero, soft\n"
     );
     let test = Test::new().file("a.rgm", &recipe);
-    insta::assert_snapshot!(test.run("plan a.rgm").stderr, @"");
+    insta::assert_snapshot!(test.run("plan a.rgm").stderr, @r#"
+    error: expected a `delta` above 1 + `clip_high`, 1.5, found 1.25
+       ,-[ a.rgm:7:85 ]
+       |
+     7 | zero = grpo(base, facts, reward = format, budget = 1 step, clip_high = 0.5, delta = 1.25)
+       |                                                                                     ^^^^
+
+    error: only the surrogate `clip` has a `delta`; leave it out
+       ,-[ a.rgm:8:88 ]
+       |
+     8 | soft = grpo(base, facts, reward = format, budget = 1 step, surrogate = "sapo", delta = 3.0)
+       |                                                                                        ^^^
+    "#);
 }
 
 /// The lines of a training's figures.
@@ -117,9 +190,8 @@ fn metrics(test: &Test, run: &[Value], output: &str) -> Vec<BTreeMap<String, f64
 #[test]
 fn groups_of_equal_reward_are_drawn_anew_and_counted() {
     let recipe = format!(
-        "{BASE}even = grpo(base, facts, reward = code, budget = 2 steps, prompts = 3, group = 2, max_length = 6 tokens, dynamic_sampling = 4)\nsome = grpo(base, facts, reward = brevity(6 tokens), budget = 2 steps, prompts = 3, group = 2, max_length = 6 tokens, dynamic_sampling = 4)\noutput even, some\n"
+        "{BASE}even = grpo(base, facts, reward = format, budget = 2 steps, prompts = 3, group = 2, max_length = 6 tokens, dynamic_sampling = 4)\nsome = grpo(base, facts, reward = brevity(6 tokens), budget = 2 steps, prompts = 3, group = 2, max_length = 6 tokens, dynamic_sampling = 4)\noutput even, some\n"
     );
-    let recipe = recipe.replace("reward = code", "reward = format");
     let test = Test::new().file("a.rgm", &recipe);
     let run = test.done("run a.rgm --json").json();
     let mut tokens = 0.0;
@@ -146,7 +218,45 @@ fn a_step_tells_its_figures_under_the_names_of_trl() {
     let test = Test::new().file("a.rgm", &recipe);
     let run = test.done("run a.rgm --json").json();
     let names: Vec<String> = metrics(&test, &run, "zero").remove(0).into_keys().collect();
-    insta::assert_snapshot!(names.join("\n"), @"");
+    insta::assert_snapshot!(names.join("\n"), @r"
+    accuracy
+    clip_ratio/high_max
+    clip_ratio/high_mean
+    clip_ratio/low_mean
+    clip_ratio/low_min
+    clip_ratio/region_mean
+    completions/clipped_ratio
+    completions/max_length
+    completions/max_terminated_length
+    completions/mean_length
+    completions/mean_terminated_length
+    completions/min_length
+    completions/min_terminated_length
+    entropy
+    expert_imbalance
+    frac_reward_zero_std
+    grad_norm
+    kl
+    learning_rate
+    loss
+    num_tokens
+    policy_loss
+    reward
+    reward_std
+    rewards/accuracy/mean
+    rewards/accuracy/std
+    rewards/brevity/mean
+    rewards/brevity/std
+    router/layer_1/bias_max
+    router/layer_1/load_cv
+    router/layer_1/load_max
+    sampling/importance_sampling_ratio/max
+    sampling/importance_sampling_ratio/mean
+    sampling/importance_sampling_ratio/min
+    sampling/sampling_logp_difference/max
+    sampling/sampling_logp_difference/mean
+    step
+    ");
 }
 
 /// Everything that a training may have to remember at once: a reference that has moved, minibatches that are learnt from
@@ -211,5 +321,8 @@ fn an_ablation_reruns_only_the_cone_below_what_varies() {
         let found = steps.iter().filter(|it| it["state"] == state);
         found.map(|it| it["address"].as_str().unwrap()).collect()
     };
-    insta::assert_snapshot!(format!("hit: {}\nrun: {}", with("hit").join(", "), with("run").join(", ")), @"");
+    insta::assert_snapshot!(format!("hit: {}\nrun: {}", with("hit").join(", "), with("run").join(", ")), @r"
+    hit: test, train, drafts.data, text, vocab, base.model, base, zero, drafts, cold, dev1, models[whole, 1].policy, scores[whole, 1]
+    run: models[no cold start, 1].policy, scores[no cold start, 1], models[clip 0.2, 1].policy, models[fixed reference, 1].policy, models[no language reward, 1].policy, scores[clip 0.2, 1], scores[fixed reference, 1], scores[no language reward, 1]
+    ");
 }
