@@ -139,7 +139,8 @@ fn letters(arguments: &Arguments) -> Vec<String> {
 fn rules(arguments: &Arguments) -> Vec<String> {
     let mut rules = Vec::new();
     let answers = arguments.prompts * arguments.group;
-    let mut batch = format!("{} questions of {} answers", arguments.prompts, arguments.group);
+    let noun = if arguments.prompts == 1 { "question" } else { "questions" };
+    let mut batch = format!("{} {noun} of {} answers", arguments.prompts, arguments.group);
     if arguments.minibatches > 1 {
         let size = answers.div_ceil(arguments.minibatches);
         let _ = write!(batch, " in {} minibatches of N = {size}", arguments.minibatches);
