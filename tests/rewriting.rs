@@ -183,8 +183,8 @@ fn what_a_judge_or_a_rewriter_cannot_do_is_said() {
         assert_eq!(said.status, 3, "{said}");
         said.stderr.lines().find(|it| it.contains("FAILED")).unwrap().trim().to_owned()
     };
-    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{solution}\")"), @"");
-    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", yes = \"a\", no = \"ab\")"), @"");
-    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", form = \"json\", max_length = 9 tokens)"), @"");
-    insta::assert_snapshot!(failing("rewrite(drafts, base, where = length < 1 token, max_length = 9 tokens)"), @"");
+    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{solution}\")"), @r#"FAILED  x                 expected `{question}`, `{answer}` or `{completion}`, found `{solution}`: "{solution}""#);
+    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", yes = \"a\", no = \"ab\")"), @"FAILED  x                 expected words for `yes` and `no` of which neither begins the other, found `a` and `ab`");
+    insta::assert_snapshot!(failing("judge(base, drafts, rubric = \"{question}\", form = \"json\", max_length = 9 tokens)"), @"FAILED  x                 expected rows that the judge keeps, found none among 18: 18 no verdict");
+    insta::assert_snapshot!(failing("rewrite(drafts, base, where = length < 1 token, max_length = 9 tokens)"), @r#"FAILED  x                 expected rewritings that keep the answer, found none among 18: 18 too long for the model; raise `tries`, or keep the drafts with `lost = "keep"`"#);
 }
