@@ -59,7 +59,9 @@ fn numbers(value: &Value) -> Vec<f64> {
 }
 
 fn close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{what}: {found}, expected {expected}");
+    // TRL computes odds ratios in 32-bit floats, whatever it is given.
+    let tolerance = if what.starts_with("orpo") { 1e-7 } else { 1e-9 };
+    assert!((found - expected).abs() <= tolerance * expected.abs().max(1.0), "{what}: {found}, expected {expected}");
 }
 
 /// The loss of all rows, the slope of every token, and what each answer is worth, as the stage puts them together.

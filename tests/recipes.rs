@@ -54,10 +54,13 @@ fn the_flagship_runs_every_step_and_then_none() {
 }
 
 #[test]
-fn the_usual_process_runs() {
+fn the_usual_process_and_the_one_with_a_reward_model_run() {
+    // What the two begin with is the same, and made once.
     let store = tempfile::tempdir().unwrap();
-    let output = run(&root().join("workflows/usual.rgm"), store.path(), &["--set", "scale=quick"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    for recipe in ["usual.rgm", "rlhf.rgm"] {
+        let output = run(&root().join("workflows").join(recipe), store.path(), &["--set", "scale=quick"]);
+        assert!(output.status.success(), "{recipe}: {}", text(&output.stderr));
+    }
 }
 
 /// The README and every page of the documentation.

@@ -199,6 +199,9 @@ impl<'a> Evaluator<'a> {
             }
             (Type::Int, Value::Float(_)) => Some("write a whole number".to_owned()),
             (Type::List(_), Value::Artifact(_)) => Some(format!("write a list: `[{}]`", self.sources.slice(span))),
+            (Type::RewardModel, Value::Artifact(artifact)) if artifact.ty == Type::Model => {
+                Some("train one on preferences: `reward_model(model, pairs)`".to_owned())
+            }
             (Type::Dataset(_), Value::List(_)) => Some("put data sets together with `mix([..])`".to_owned()),
             (ty, Value::Collection(_)) if ty.is_artifact() => Some("choose one of them: `name[key]`".to_owned()),
             (Type::Predicate, Value::RowField { name, unit }) => {
