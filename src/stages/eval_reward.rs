@@ -99,11 +99,11 @@ impl Standing {
     }
 }
 
-/// Gives a figure for each sequence.
-type Ask<'a> = dyn Fn(&[Sequence]) -> Result<Vec<f64>, StageError> + Sync + 'a;
+/// What is asked of the sequences of a group: a number for each.
+type Ask<'a> = &'a (dyn Fn(&[Sequence]) -> Result<Vec<f64>, StageError> + Sync);
 
 /// What a function says of the sequences of every group, asked of as many rows at once as the step may.
-fn in_chunks(context: &Context, groups: &[Vec<Sequence>], ask: &Ask<'_>) -> Result<Vec<Vec<f64>>, StageError> {
+fn in_chunks(context: &Context, groups: &[Vec<Sequence>], ask: Ask) -> Result<Vec<Vec<f64>>, StageError> {
     let mut found = Vec::with_capacity(groups.len());
     for chunk in groups.chunks(context.batch.max(1) * 8) {
         context.check_cancelled()?;
