@@ -1,6 +1,10 @@
 //! Rewriting and judging: the final answer stays, each row is kept or counted, and a verdict is what its definition says.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use regimen::{
     base::digest::Digest,
@@ -63,15 +67,15 @@ fn object(run: &[Value], test: &Test, output: &str) -> PathBuf {
     test.path(run.last().unwrap()["outputs"][output]["path"].as_str().unwrap())
 }
 
-fn lines(folder: &PathBuf) -> Vec<String> {
+fn lines(folder: &Path) -> Vec<String> {
     fs::read_to_string(folder.join("rows.jsonl")).unwrap().lines().map(str::to_owned).collect()
 }
 
-fn sample(line: &String) -> Sample {
+fn sample(line: &str) -> Sample {
     serde_json::from_str(line).unwrap()
 }
 
-fn summary(folder: &PathBuf) -> Value {
+fn summary(folder: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join("dataset.json")).unwrap()).unwrap()
 }
 
@@ -90,7 +94,7 @@ fn a_rewriting_keeps_the_answer_and_every_row_is_kept_or_counted() {
     let base = object(&run, &test, "base").file_name().unwrap().to_str().unwrap().to_owned();
 
     let folder = object(&run, &test, "dropped");
-    let rows: Vec<Sample> = lines(&folder).iter().map(sample).collect();
+    let rows: Vec<Sample> = lines(&folder).iter().map(|it| sample(it)).collect();
     for row in &rows {
         let draft = sample(of(row).expect("a draft"));
         assert_eq!((&row.question, &row.answer, given(row)), (&draft.question, &draft.answer, given(&draft)));
@@ -139,7 +143,7 @@ fn a_verdict_is_the_probability_of_one_word_against_the_other() {
     let judged = lines(&object(&run, &test, "judged"));
     assert_eq!(judged.len(), 18);
     let mut above = 0;
-    for row in judged.iter().map(sample) {
+    for row in judged.iter().map(|it| sample(it)) {
         let (yes, no) = (probability(&row.question, "<answer>5"), probability(&row.question, "<answer>7"));
         let verdict = row.lineage.rewards["judge"];
         assert!((verdict - yes / (yes + no)).abs() < 1e-5, "{verdict} {yes} {no}");
