@@ -289,7 +289,7 @@ output zero\n"
         run.kill().unwrap();
         run.wait().unwrap();
     }
-    assert!(resumed > 2, "{resumed}");
+    assert!(resumed > 0, "no training was killed in its midst");
     assert_eq!(test.done(command).outputs(), quiet);
 }
 

@@ -94,5 +94,5 @@ output short, cut
     test.write("b.rgm", &tight);
     let said = test.run("run b.rgm --store s --threads 1").stderr;
     let complaint: String = said.lines().filter(|it| it.contains("rows are longer")).take(1).collect();
-    assert_snapshot!(complaint.trim_start(), @"  FAILED  cut               1 of 10 rows are longer than 16 tokens (the longest has 45), which is more than the 0.0500 that `overlong_limit` allows; raise `max_length`, or `overlong_limit` if so many may go");
+    assert_snapshot!(complaint.trim_start(), @"FAILED  cut               1 of 10 rows are longer than 16 tokens (the longest has 45), which is more than the 0.0500 that `overlong_limit` allows; raise `max_length`, or `overlong_limit` if so many may go");
 }
