@@ -35,6 +35,7 @@ mod preference;
 mod price;
 mod recipe_tests;
 mod recipes;
+mod report;
 mod reruns;
 mod resume;
 mod review;

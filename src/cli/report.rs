@@ -1,12 +1,13 @@
 //! `regimen report`: every score that a recipe's steps have made, side by side.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use crate::{
     cli::{
         CliError, Exit,
         recipe::{RecipeArguments, StoreArguments},
     },
+    plan::{Plan, Step, StepId},
     report::table::Table,
     schedule::Schedule,
     store::Records,
@@ -48,8 +49,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         let set = (!variant.is_empty()).then(|| variant.clone());
         let planned = arguments.recipe.with(set).plan()?;
         let schedule = Schedule::new(&planned.plan, &planned.files()?, &Records::new(&store));
-        for (step, scheduled) in planned.plan.steps.iter().zip(&schedule.steps) {
-            match &scheduled.record {
+        for step in in_order(&planned.plan) {
+            match schedule.get(step.id).and_then(|it| it.record.as_ref()) {
                 Some(record) => _ = table.add(label(&step.address), variant, &store.object(&record.output)),
                 None => unmade += usize::from(step.stage == "eval"),
             }
@@ -67,6 +68,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         _ => println!("{unmade} reports are not made yet"),
     }
     Ok(Exit::Done)
+}
+
+/// The members of collections as the recipe lists them, and then every other step.
+fn in_order(plan: &Plan) -> Vec<&Step> {
+    let listed: Vec<StepId> = plan.collections.values().flatten().map(|(_, id)| *id).collect();
+    let members: BTreeSet<StepId> = listed.iter().copied().collect();
+    let others = plan.steps.iter().filter(|step| !members.contains(&step.id));
+    listed.iter().filter_map(|id| plan.step(*id)).chain(others).collect()
 }
 
 /// What a report is of: the key of a member of a collection, else the whole address.
