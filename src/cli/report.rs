@@ -8,7 +8,7 @@ use crate::{
         recipe::{RecipeArguments, StoreArguments},
     },
     plan::{Plan, Step, StepId},
-    report::table::Table,
+    report::table::{self, Table},
     schedule::Schedule,
     store::Records,
 };
@@ -49,11 +49,17 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         let set = (!variant.is_empty()).then(|| variant.clone());
         let planned = arguments.recipe.with(set).plan()?;
         let schedule = Schedule::new(&planned.plan, &planned.files()?, &Records::new(&store));
+        let mut made = Vec::new();
         for step in in_order(&planned.plan) {
-            match schedule.get(step.id).and_then(|it| it.record.as_ref()) {
-                Some(record) => _ = table.add(label(&step.address), variant, &store.object(&record.output)),
+            match schedule.get(step.id).and_then(|it| it.record.as_ref()).map(|it| store.object(&it.output)) {
+                Some(object) if table::is_scored(&object) => made.push((step.address.as_str(), object)),
+                Some(_) => {}
                 None => unmade += usize::from(step.stage == "eval"),
             }
+        }
+        let labels = table::labels(made.iter().map(|(address, _)| *address));
+        for (label, (_, object)) in labels.into_iter().zip(&made) {
+            table.add(label, variant, object);
         }
     }
     if arguments.json {
@@ -78,11 +84,6 @@ fn in_order(plan: &Plan) -> Vec<&Step> {
     listed.iter().filter_map(|id| plan.step(*id)).chain(others).collect()
 }
 
-/// What a report is of: the key of a member of a collection, else the whole address.
-fn label(address: &str) -> &str {
-    address.strip_suffix(']').and_then(|it| it.split_once('[')).map_or(address, |(_, key)| key)
-}
-
 impl FromStr for Each {
     type Err = String;
 
@@ -103,6 +104,5 @@ mod tests {
         let each: Each = "seed=17, 18".parse().unwrap();
         assert_eq!((each.name.as_str(), each.values.join("|").as_str()), ("seed", "17|18"));
         assert!("seed".parse::<Each>().is_err() && "=1".parse::<Each>().is_err());
-        assert_eq!(["scores[r1]", "scores[r1, 2]", "score"].map(label), ["r1", "r1, 2", "score"]);
     }
 }

@@ -28,35 +28,55 @@ struct Row {
 /// The reports among a recipe's outputs, in the order of the recipe; None where there are none.
 #[must_use]
 pub fn scores(plan: &Plan, outputs: &BTreeMap<String, Output>) -> Option<String> {
-    let mut table = Table::default();
-    let mut add = |label: &str, output: &str| {
-        outputs.get(output).into_iter().for_each(|output| _ = table.add(label, "", &output.path));
-    };
+    let mut named: Vec<(String, String)> = Vec::new();
     for (name, output) in &plan.outputs {
         match output {
-            plan::Output::Step(_) => add(name, name),
+            plan::Output::Step(_) => named.push((name.clone(), name.clone())),
             plan::Output::Keyed(members) => {
-                members.iter().for_each(|(key, _)| add(key, &format!("{name}.{key}")));
+                named.extend(members.iter().map(|(key, _)| (format!("{name}[{key}]"), format!("{name}.{key}"))));
             }
         }
+    }
+    let labels = labels(named.iter().map(|(address, _)| address.as_str()));
+    let mut table = Table::default();
+    for (label, (_, output)) in labels.into_iter().zip(&named) {
+        outputs.get(output).into_iter().for_each(|output| table.add(label, "", &output.path));
     }
     table.screen()
 }
 
+/// What each report is of: the key of a member of a collection where no other has it, else the whole address.
+pub fn labels<'a>(addresses: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let key = |address: &'a str| address.strip_suffix(']')?.split_once('[').map(|(_, key)| key);
+    let addresses: Vec<&str> = addresses.collect();
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    addresses.iter().for_each(|address| *taken.entry(key(address).unwrap_or(address)).or_default() += 1);
+    let short = |address: &'a str| key(address).filter(|key| taken.get(key) == Some(&1)).unwrap_or(address);
+    addresses.iter().map(|address| short(address)).collect()
+}
+
+/// Whether an artifact is a report of scores.
+#[must_use]
+pub fn is_scored(artifact: &Path) -> bool {
+    figures(artifact).is_some()
+}
+
+/// The figures of a report of scores.
+fn figures(artifact: &Path) -> Option<Map<String, Value>> {
+    let text = fs::read(artifact.join("report.json")).ok()?;
+    serde_json::from_slice(&text).ok().filter(|it: &Map<String, Value>| it.contains_key("pass1"))
+}
+
 impl Table {
-    /// Adds the report of an artifact. Whether there is one in it.
-    pub fn add(&mut self, label: &str, variant: &str, artifact: &Path) -> bool {
-        let read = fs::read(artifact.join("report.json")).ok();
-        let read = read.and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
-        let Some(figures) = read.filter(|it| it.contains_key("pass1")) else { return false };
-        self.push(label, variant, figures);
-        true
+    /// Adds the report of an artifact, where there is one in it.
+    pub fn add(&mut self, label: &str, variant: &str, artifact: &Path) {
+        figures(artifact).into_iter().for_each(|it| self.push(label, variant, it));
     }
 
     /// Adds figures. Those of one label stand together.
     pub fn push(&mut self, label: &str, variant: &str, figures: Map<String, Value>) {
         let row = Row { label: label.to_owned(), variant: variant.to_owned(), figures };
-        let last = self.rows.iter().rposition(|it| it.label == label);
+        let last = self.rows.iter().rposition(|it| it.label == label && !variant.is_empty());
         self.rows.insert(last.map_or(self.rows.len(), |at| at + 1), row);
     }
 
@@ -64,7 +84,7 @@ impl Table {
     #[must_use]
     pub fn screen(&self) -> Option<String> {
         let mut rows: Vec<(String, Map<String, Value>)> = Vec::new();
-        for group in self.rows.chunk_by(|one, other| one.label == other.label) {
+        for group in self.rows.chunk_by(|one, other| one.label == other.label && !one.variant.is_empty()) {
             match group {
                 [row] => rows.push((row.name(), row.figures.clone())),
                 group => {
@@ -221,7 +241,7 @@ impl Column {
 mod tests {
     use super::*;
 
-    fn figures(pass1: f64, spread: f64) -> Map<String, Value> {
+    fn figures_of(pass1: f64, spread: f64) -> Map<String, Value> {
         let figures = json!({
             "pass1": pass1, "pass1_low": pass1 - spread, "pass1_high": pass1 + spread, "pass_at_4": 0.9, "majority": 0.8,
             "majority_low": 0.7, "rows": 10, "correct": 5, "format": 1.0, "language": 0.25, "mixed": 0.0,
@@ -234,7 +254,7 @@ mod tests {
     fn reports_stand_side_by_side_and_variants_below_their_mean() {
         let mut table = Table::default();
         for (label, variant, pass1) in [("zero", "seed=1", 0.5), ("r1", "seed=1", 0.9), ("zero", "seed=2", 0.7)] {
-            table.push(label, variant, figures(pass1, 0.05));
+            table.push(label, variant, figures_of(pass1, 0.05));
         }
         insta::assert_snapshot!(table.screen().unwrap(), @r"
                               pass@1  pass@4  majority  level 4  format  language  mixed  length
@@ -243,6 +263,12 @@ mod tests {
           seed=2   70.0 [65.0, 75.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
         r1 seed=1  90.0 [85.0, 95.0]    90.0      80.0     75.0   100.0      25.0    0.0    31.2
         ");
+    }
+
+    #[test]
+    fn a_key_that_two_collections_have_is_no_label() {
+        let addresses = ["before[llama]", "after[llama]", "after[qwen2]", "first", "runs[r1, 2]"];
+        assert_eq!(labels(addresses.into_iter()), ["before[llama]", "after[llama]", "qwen2", "first", "r1, 2"]);
     }
 
     #[test]
