@@ -66,8 +66,7 @@ fn the_usual_process_and_the_one_with_a_reward_model_run() {
 /// The README and every page of the documentation.
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
-    let mut pages: Vec<String> =
-        docs.map(|it| format!("docs/{}", it.unwrap().file_name().to_str().unwrap())).collect();
+    let mut pages: Vec<String> = docs.map(|it| format!("docs/{}", it.unwrap().file_name().to_str().unwrap())).collect();
     pages.push("README.md".to_owned());
     pages.sort();
     pages
