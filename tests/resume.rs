@@ -1,6 +1,6 @@
 //! A step that was stopped goes on inside itself, and nothing of that is to be seen in what it makes.
 
-use std::{fs, process::Stdio};
+use std::{fs, path::Path, process::Stdio};
 
 use crate::harness::{Said, TINY, Test};
 
@@ -149,5 +149,35 @@ fn a_merge_goes_on_where_it_was_killed() {
         let on: Vec<String> = resumed(&end).into_iter().map(|(address, _)| address).collect();
         assert_eq!(on, if damaged { vec![] } else { vec!["soup".to_owned()] });
         assert_eq!(end.outputs(), fresh.outputs());
+    }
+}
+
+/// A mixture goes on after the last tensors or the last block that was kept, in both of its layouts.
+#[test]
+fn a_mixture_goes_on_where_it_was_killed() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/merge");
+    for layout in ["moe_mixtral_random", "moe_qwen_cheap"] {
+        let yaml = fs::read_to_string(fixtures.join(layout).join("merge.yaml")).unwrap();
+        let test = Test::new().file("m.yaml", &yaml).file("a.rgm", "mixture = merge.from(\"m.yaml\")\noutput mixture\n");
+        for model in fs::read_dir(fixtures.join("models")).unwrap().map(|it| it.unwrap()) {
+            for file in fs::read_dir(model.path()).unwrap().map(|it| it.unwrap()) {
+                let to = test.path(model.file_name().to_str().unwrap()).join(file.file_name());
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(file.path(), to).unwrap();
+            }
+        }
+        let fresh = test.done("run a.rgm --json --checkpoint-every never --store fresh").outputs();
+        let mut places = Vec::new();
+        for rename in [2, 8, 12] {
+            let run = format!("run a.rgm --json --checkpoint-every 0s --store killed{rename}");
+            let mut killed = test.command(&run);
+            killed.env("REGIMEN_FAILPOINT", format!("rename:after:{rename}=kill"));
+            assert!(killed.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code().is_none());
+            let end = test.done(&run);
+            places.extend(resumed(&end).into_iter().map(|(_, done)| done));
+            assert_eq!(end.outputs(), fresh, "{layout}, {rename}");
+        }
+        // Some of them lie in the midst of it, and each further than the one before.
+        assert!(places.len() == 3 && places.is_sorted_by(|a, b| a < b) && places[0] > 0, "{layout}: {places:?}");
     }
 }

@@ -10,7 +10,8 @@ use std::{
 
 use regimen::{
     base::{decision::Verdict, rng::Stream},
-    store::{Review, Store, faults},
+    base::faults,
+    store::{Review, Store},
 };
 use serde_json::json;
 

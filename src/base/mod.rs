@@ -4,6 +4,8 @@ pub mod argument;
 pub mod decision;
 pub mod diagnostic;
 pub mod digest;
+pub mod disk;
+pub mod faults;
 pub mod named;
 pub mod placeholders;
 pub mod predicate;

@@ -2,17 +2,20 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{
-    DataError,
-    jsonl::{self, Line},
-    rows::{Kind, Row},
+use crate::{
+    base::disk,
+    data::{
+        DataError,
+        jsonl::{self, Line},
+        rows::{Kind, Row},
+    },
 };
 
 const ROWS: &str = "rows.jsonl";
@@ -32,7 +35,7 @@ impl Summary {
     pub fn write(&self, folder: &Path) -> Result<(), DataError> {
         let path = folder.join(SUMMARY);
         let text = serde_json::to_string_pretty(self).map_err(|error| DataError::content(&path, error.to_string()))?;
-        fs::write(&path, text + "\n").map_err(DataError::file(&path))
+        disk::save(&path, text + "\n").map_err(DataError::file(&path))
     }
 }
 
@@ -105,13 +108,13 @@ pub fn read<T: Row>(folder: &Path) -> Result<Vec<T>, DataError> {
 pub struct Writer {
     summary: Summary,
     folder: PathBuf,
-    rows: BufWriter<File>,
+    rows: BufWriter<disk::Writer>,
 }
 
 impl Writer {
     pub fn create(folder: &Path, kind: Kind) -> Result<Self, DataError> {
         let path = folder.join(ROWS);
-        let rows = BufWriter::new(File::create(&path).map_err(DataError::file(&path))?);
+        let rows = disk::Writer::buffered(&path, disk::BUFFER).map_err(DataError::file(&path))?;
         let summary = Summary { kind, rows: 0, counts: BTreeMap::new() };
         Ok(Self { summary, folder: folder.to_owned(), rows })
     }

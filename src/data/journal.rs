@@ -1,7 +1,6 @@
 //! A file that only grows, line by line, and that can be cut back to a place it was at before.
 
 use std::{
-    fs::{self, File},
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -9,7 +8,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::digest::{Digest, StreamHasher},
+    base::{
+        digest::{Digest, StreamHasher},
+        disk::{self, BUFFER, Writer},
+    },
     data::DataError,
 };
 
@@ -23,7 +25,7 @@ pub struct Mark {
 /// Rows that a long step has written so far.
 pub struct Journal {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Writer>,
     hasher: StreamHasher,
     bytes: u64,
 }
@@ -34,8 +36,8 @@ impl Journal {
     /// # Errors
     /// Where the file cannot be written.
     pub fn create(path: &Path) -> Result<Self, DataError> {
-        let file = File::create(path).map_err(DataError::file(path))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), hasher: StreamHasher::new(), bytes: 0 })
+        let file = Writer::buffered(path, BUFFER).map_err(DataError::file(path))?;
+        Ok(Self { path: path.to_owned(), file, hasher: StreamHasher::new(), bytes: 0 })
     }
 
     /// Goes on from a mark; what was written after it is cut off. None where the file no longer holds what it did then.
@@ -43,7 +45,7 @@ impl Journal {
     /// # Errors
     /// Where the file is there and cannot be read or written.
     pub fn resume(path: &Path, mark: Mark) -> Result<Option<Self>, DataError> {
-        let mut file = match File::options().read(true).write(true).open(path) {
+        let mut file = match disk::reopen(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(DataError::file(path)(error)),
@@ -54,11 +56,12 @@ impl Journal {
             return Ok(None);
         }
         let mut cut = || {
-            file.set_len(bytes)?;
+            disk::set_length(&file, path, bytes)?;
             file.seek(SeekFrom::Start(bytes))
         };
         cut().map_err(DataError::file(path))?;
-        Ok(Some(Self { path: path.to_owned(), file: BufWriter::new(file), hasher, bytes }))
+        let file = BufWriter::with_capacity(BUFFER, Writer::of(file, path));
+        Ok(Some(Self { path: path.to_owned(), file, hasher, bytes }))
     }
 
     /// Adds a line.
@@ -79,7 +82,7 @@ impl Journal {
     /// # Errors
     /// Where the file cannot be written.
     pub fn mark(&mut self) -> Result<Mark, DataError> {
-        let sync = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
+        let sync = self.file.flush().and_then(|()| self.file.get_ref().sync());
         sync.map_err(DataError::file(&self.path))?;
         Ok(Mark { bytes: self.bytes, digest: self.hasher.finish() })
     }
@@ -90,7 +93,7 @@ impl Journal {
     /// Where a file cannot be written.
     pub fn copy(mut self, to: &Path) -> Result<(), DataError> {
         self.file.flush().map_err(DataError::file(&self.path))?;
-        fs::copy(&self.path, to).map_err(DataError::file(to))?;
+        disk::copy(&self.path, to).map_err(DataError::file(to))?;
         Ok(())
     }
 }
@@ -109,6 +112,8 @@ fn digest(reader: &mut impl Read, hasher: &mut StreamHasher) -> io::Result<u64> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,10 +4,13 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::data::{
-    DataError, bpe,
-    rows::Message,
-    template::{self, Opening, Template},
+use crate::{
+    base::disk,
+    data::{
+        DataError, bpe,
+        rows::Message,
+        template::{self, Opening, Template},
+    },
 };
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -105,11 +108,11 @@ impl Tokenizer {
     /// Writes the two files; the folder must exist.
     pub fn save(&self, folder: &Path) -> Result<(), DataError> {
         let path = folder.join(TOKENIZER);
-        fs::write(&path, &self.text).map_err(DataError::file(&path))?;
+        disk::save(&path, &self.text).map_err(DataError::file(&path))?;
         let path = folder.join(CONFIG);
         let config =
             serde_json::to_string_pretty(&self.config).map_err(|error| DataError::content(&path, error.to_string()))?;
-        fs::write(&path, config + "\n").map_err(DataError::file(&path))
+        disk::save(&path, config + "\n").map_err(DataError::file(&path))
     }
 
     /// How many rows an embedding needs: one more than the largest id.

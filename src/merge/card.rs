@@ -1,8 +1,9 @@
 //! The model card of a merge: what it was made by, word for word.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::{MergeError, Source};
+use crate::base::disk;
 
 /// Writes `README.md`, and the configuration beside it under the name that mergekit gives it.
 pub fn write(source: &Source, method: &str, out: &Path) -> Result<(), MergeError> {
@@ -14,7 +15,7 @@ pub fn write(source: &Source, method: &str, out: &Path) -> Result<(), MergeError
     );
     for (name, text) in [("README.md", card), ("mergekit_config.yml", format!("{text}\n"))] {
         let path = out.join(name);
-        fs::write(&path, text).map_err(MergeError::file(&path))?;
+        disk::save(&path, text).map_err(MergeError::file(&path))?;
     }
     Ok(())
 }

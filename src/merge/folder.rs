@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Merge, MergeError, checkpoint, options::Extra, output::Kind};
+use crate::base::disk;
 
 /// The tokenizer's files, and how texts are made with it.
 const TOKENIZER: [&str; 9] = [
@@ -38,7 +39,7 @@ pub fn companions(merge: &Merge, out: &Path) -> Result<(), MergeError> {
     }
     if let Some(union) = &merge.union {
         let path = out.join("tokenizer.json");
-        fs::write(&path, union.text()).map_err(MergeError::file(&path))?;
+        disk::save(&path, union.text()).map_err(MergeError::file(&path))?;
     }
     if let Some(template) = template(merge)? {
         let path = out.join("tokenizer_config.json");
@@ -47,7 +48,7 @@ pub fn companions(merge: &Merge, out: &Path) -> Result<(), MergeError> {
         write_json(&path, &config)?;
         let beside = out.join("chat_template.jinja");
         if beside.exists() {
-            fs::remove_file(&beside).map_err(MergeError::file(&beside))?;
+            disk::remove_file(&beside).map_err(MergeError::file(&beside))?;
         }
     }
     Ok(())
@@ -151,13 +152,13 @@ fn own_template(folder: &Path) -> Result<Option<String>, MergeError> {
 fn copy(from: &Path, to: &Path, name: &str) -> Result<(), MergeError> {
     let from = from.join(name);
     if from.is_file() {
-        fs::copy(&from, to.join(name)).map_err(MergeError::file(&from))?;
+        disk::copy(&from, &to.join(name)).map_err(MergeError::file(&to.join(name)))?;
     }
     Ok(())
 }
 
 pub fn write_json(path: &Path, value: &Value) -> Result<(), MergeError> {
-    fs::write(path, format!("{value:#}\n")).map_err(MergeError::file(path))
+    disk::save(path, format!("{value:#}\n")).map_err(MergeError::file(path))
 }
 
 /// A folder under another name, which gets its own when all is there.
@@ -177,13 +178,13 @@ impl Partial {
         }
         let name = target.file_name().ok_or_else(|| MergeError::request("expected the name of a folder"))?;
         let parent = target.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(MergeError::file(parent))?;
+        disk::create_folder(parent).map_err(MergeError::file(parent))?;
         let folder = parent.join(format!(".{}.partial", name.to_string_lossy()));
         if folder.exists() {
             lock(&folder, target)?;
-            fs::remove_dir_all(&folder).map_err(MergeError::file(&folder))?;
+            disk::remove_folder(&folder).map_err(MergeError::file(&folder))?;
         }
-        fs::create_dir(&folder).map_err(MergeError::file(&folder))?;
+        disk::create_new_folder(&folder).map_err(MergeError::file(&folder))?;
         let lock = lock(&folder, target)?;
         Ok(Self { folder, target: target.to_owned(), _lock: lock })
     }
@@ -199,14 +200,14 @@ impl Partial {
         let entries = fs::read_dir(&self.folder).map_err(MergeError::file(&self.folder))?;
         for entry in entries {
             let path = entry.map_err(MergeError::file(&self.folder))?.path();
-            File::open(&path).and_then(|file| file.sync_all()).map_err(MergeError::file(&path))?;
+            disk::sync_path(&path).map_err(MergeError::file(&path))?;
         }
-        fs::rename(&self.folder, &self.target).map_err(MergeError::file(&self.target))
+        disk::rename(&self.folder, &self.target).map_err(MergeError::file(&self.target))
     }
 
     /// Removes what was written.
     pub fn abandon(self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = disk::remove_folder(&self.folder);
     }
 }
 

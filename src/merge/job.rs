@@ -61,11 +61,11 @@ impl Job {
         }
     }
 
-    /// As [`Job::write`], going on where an earlier attempt was stopped; a mixture is put together from the beginning.
+    /// As [`Job::write`], going on where an earlier attempt was stopped.
     pub fn write_on(&self, out: &Path, progress: Progress, pauses: &dyn Pauses) -> Result<(), MergeError> {
         match self {
             Self::Merge(merge) => merge.write_on(out, progress, pauses),
-            Self::Upcycle(upcycle) => upcycle.write(out, progress),
+            Self::Upcycle(upcycle) => upcycle.write_on(out, progress, pauses),
         }
     }
 

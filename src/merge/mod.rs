@@ -35,7 +35,7 @@ pub use options::{Biases, Experts, Extra, Options};
 pub use parameters::{Parameters, Setting};
 pub use place::Path as Place;
 
-use halfway::Track;
+use halfway::write_units;
 use methods::Input;
 use output::Output;
 use plan::{Plan, Planned};
@@ -118,36 +118,16 @@ impl Merge {
 
     /// As [`Merge::write`], going on where an earlier attempt was stopped. The bytes are the same.
     pub fn write_on(&self, out: &Path, progress: Progress, pauses: &dyn Pauses) -> Result<(), MergeError> {
-        let names = || self.plan.tensors.keys().map(String::as_str).collect::<Vec<_>>();
-        let (slots, shard) = (|| self.plan.slots(), self.options.shard);
-        let earlier = Output::reopen(pauses.folder(), slots(), shard).and_then(|output| {
-            let done = {
-                let mut track = Track::new(names(), &output);
-                pauses.kept().into_iter().find(|it| track.holds(it))?.done
-            };
-            Some((output, done as usize))
-        });
-        let (output, begun) = match earlier {
-            Some((output, done)) => {
-                pauses.resumed(done as u64);
-                (output, done)
-            }
-            None => (Output::create(pauses.folder(), slots(), shard)?, 0),
-        };
-        let mut track = Track::new(names(), &output);
-        let total = self.plan.tensors.len() as u64;
-        for (done, (name, planned)) in self.plan.tensors.iter().enumerate().skip(begun) {
-            let goes_on = progress(done as u64, total);
-            if (!goes_on || pauses.due()) && done > begun {
-                pauses.keep(&track.at(done)?)?;
-            }
-            if !goes_on {
-                return Err(MergeError::Cancelled);
-            }
-            self.tensor(name, planned, &output)?;
-        }
+        let units: Vec<_> = self.plan.tensors.keys().map(|name| vec![name.as_str()]).collect();
+        let planned: Vec<_> = self.plan.tensors.iter().collect();
+        let slots = self.plan.slots();
+        let output = write_units(&units, (&slots, self.options.shard), progress, pauses, |at, output| {
+            let (name, planned) = planned[at];
+            self.tensor(name, planned, output)
+        })?;
         output.write_index(out)?;
         folder::companions(self, out)?;
+        let total = planned.len() as u64;
         progress(total, total);
         output.move_to(out)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::File,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{MergeError, precision::Precision};
+use crate::base::disk;
 
 /// How many numbers one thread writes at a time.
 const CHUNK: usize = 1 << 17;
@@ -106,7 +107,7 @@ impl Output {
             output.places.extend(places.into_iter().map(|(tensor, start)| (tensor, (at, first + start))));
             let head = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
             if again {
-                let file = File::options().read(true).write(true).open(&path).map_err(MergeError::file(&path))?;
+                let file = disk::reopen(&path).map_err(MergeError::file(&path))?;
                 let mut found = vec![0; head.len()];
                 let whole = file.metadata().is_ok_and(|it| it.len() == first + end);
                 if !whole || file.read_exact_at(&mut found, 0).is_err() || found != head {
@@ -115,11 +116,10 @@ impl Output {
                 output.files.push((path, file));
                 continue;
             }
-            let options = File::options().read(true).write(true).create(true).truncate(true).open(&path);
-            let file = options.map_err(MergeError::file(&path))?;
+            let file = disk::create(&path).map_err(MergeError::file(&path))?;
             let write = || {
-                file.set_len(first + end)?;
-                file.write_all_at(&head, 0)
+                disk::set_length(&file, &path, first + end)?;
+                disk::write_at(&file, &path, &head, 0)
             };
             write().map_err(MergeError::file(&path))?;
             output.files.push((path, file));
@@ -148,7 +148,7 @@ impl Output {
             .enumerate()
             .try_for_each_init(Vec::new, |bytes: &mut Vec<u8>, (at, values)| {
                 precision.encode(values, bytes);
-                file.write_all_at(bytes, start + ((first + at * CHUNK) * precision.size()) as u64)
+                disk::write_at(file, path, bytes, start + ((first + at * CHUNK) * precision.size()) as u64)
             })
             .map_err(MergeError::file(path))
     }
@@ -168,12 +168,12 @@ impl Output {
     pub fn write_index(&self, folder: &Path) -> Result<(), MergeError> {
         let Some(index) = &self.index else { return Ok(()) };
         let path = folder.join("model.safetensors.index.json");
-        fs::write(&path, format!("{index:#}\n")).map_err(MergeError::file(&path))
+        disk::save(&path, format!("{index:#}\n")).map_err(MergeError::file(&path))
     }
 
     /// Makes durable all that was written.
     pub fn sync(&self) -> Result<(), MergeError> {
-        self.files.iter().try_for_each(|(path, file)| file.sync_data().map_err(MergeError::file(path)))
+        self.files.iter().try_for_each(|(path, file)| disk::sync(file, path).map_err(MergeError::file(path)))
     }
 
     /// Moves the files to the folder where they belong.
@@ -181,7 +181,7 @@ impl Output {
         for (path, file) in self.files {
             drop(file);
             let to = folder.join(path.file_name().unwrap_or_default());
-            let moved = fs::rename(&path, &to).or_else(|_| fs::copy(&path, &to).map(|_| ()));
+            let moved = disk::rename(&path, &to).or_else(|_| disk::copy(&path, &to));
             moved.map_err(MergeError::file(&to))?;
         }
         Ok(())
@@ -191,7 +191,7 @@ impl Output {
     pub fn write_exact(&self, name: &str, bytes: &[u8]) -> Result<(), MergeError> {
         let Some((at, start)) = self.places.get(name) else { return Ok(()) };
         let (path, file) = &self.files[*at];
-        file.write_all_at(bytes, *start).map_err(MergeError::file(path))
+        disk::write_at(file, path, bytes, *start).map_err(MergeError::file(path))
     }
 }
 

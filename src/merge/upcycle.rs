@@ -13,11 +13,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    MergeError, Options, Progress, Source,
+    MergeError, Options, Pauses, Progress, Source,
     checkpoint::Checkpoint,
     config::{precision, reference},
     folder,
     gates::{Gates, Mode},
+    halfway::write_units,
     output::{Kind, Output, Slot},
     parameters::Mistake,
     place::Path,
@@ -49,6 +50,15 @@ pub struct Expert {
     residual: f32,
     /// How much noise is added to its weights.
     noise: f64,
+}
+
+/// A piece of the work.
+#[derive(Clone, Copy)]
+enum Piece<'a> {
+    /// A tensor of the base as it is.
+    Copy(&'a str),
+    /// The experts of a layer with their router.
+    Block(usize),
 }
 
 /// How the result names its tensors.
@@ -206,34 +216,78 @@ impl Upcycle {
     pub fn write(&self, out: &FilePath, progress: Progress) -> Result<(), MergeError> {
         let gates = Gates::new(&self.base, self.mode, self.options.seed)?;
         let output = Output::create(out, self.slots.clone(), self.options.shard)?;
-        let layers = self.base.layers()?;
-        for (name, stored) in self.base.tensors().iter().filter(|(name, _)| !name.contains(".mlp.")) {
-            match stored.precision() {
-                Some(_) => output.write(name, &self.base.read(name)?)?,
-                None => output.write_exact(name, &self.base.bytes(name)?)?,
-            }
-        }
-        for layer in 0..layers {
-            if !progress(layer as u64, layers as u64) {
+        let (mut done, total) = (0, self.slots.len() as u64);
+        for piece in self.pieces()? {
+            if !progress(done, total) {
                 return Err(MergeError::Cancelled);
             }
-            let module = format!("model.layers.{layer}.mlp");
-            output.write(&format!("{module}.gate.weight"), &gates.rows(&self.experts, layer, &module)?)?;
-            for (at, expert) in self.experts.iter().enumerate() {
-                self.block(&output, expert, &module, at)?;
-            }
-            if let Some(shared) = &self.shared {
-                let module = format!("{module}.shared_expert");
-                let gate = gates.rows(std::slice::from_ref(shared), layer, &module)?;
-                output.write(&format!("{module}_gate.weight"), &gate)?;
-                for part in BLOCK {
-                    output.write(&format!("{module}.{part}.weight"), &self.matrix(shared, layer, part, usize::MAX)?)?;
-                }
-            }
+            self.piece(piece, &gates, &output)?;
+            done += self.tensors(piece).len() as u64;
         }
         output.write_index(out)?;
         self.write_companions(out)?;
-        progress(layers as u64, layers as u64);
+        progress(total, total);
+        Ok(())
+    }
+
+    /// As [`Upcycle::write`], going on where an earlier attempt was stopped. The bytes are the same.
+    pub fn write_on(&self, out: &FilePath, progress: Progress, pauses: &dyn Pauses) -> Result<(), MergeError> {
+        let gates = Gates::new(&self.base, self.mode, self.options.seed)?;
+        let pieces = self.pieces()?;
+        let units: Vec<Vec<&str>> = pieces.iter().map(|piece| self.tensors(*piece)).collect();
+        let output = write_units(&units, (&self.slots, self.options.shard), progress, pauses, |at, output| {
+            self.piece(pieces[at], &gates, output)
+        })?;
+        output.write_index(out)?;
+        self.write_companions(out)?;
+        let total = self.slots.len() as u64;
+        progress(total, total);
+        output.move_to(out)
+    }
+
+    /// The pieces of the work, in their order.
+    fn pieces(&self) -> Result<Vec<Piece<'_>>, MergeError> {
+        let copies = self.base.tensors().keys().filter(|name| !name.contains(".mlp.")).map(|name| Piece::Copy(name));
+        Ok(copies.chain((0..self.base.layers()?).map(Piece::Block)).collect())
+    }
+
+    /// The tensors that a piece makes whole. Biases that the base lacks belong to the block of their layer.
+    fn tensors(&self, piece: Piece) -> Vec<&str> {
+        let of_block = |layer: usize| {
+            let prefix = format!("model.layers.{layer}.");
+            let new = |name: &&String| name.contains(".mlp.") || !self.base.tensors().contains_key(*name);
+            let names = self.slots.keys().filter(|name| name.starts_with(&prefix));
+            names.filter(new).map(String::as_str).collect()
+        };
+        match piece {
+            Piece::Copy(name) => self.slots.get_key_value(name).map(|(name, _)| name.as_str()).into_iter().collect(),
+            Piece::Block(layer) => of_block(layer),
+        }
+    }
+
+    fn piece(&self, piece: Piece, gates: &Gates, output: &Output) -> Result<(), MergeError> {
+        let layer = match piece {
+            Piece::Copy(name) => {
+                return match self.base.tensors().get(name).and_then(|it| it.precision()) {
+                    Some(_) => output.write(name, &self.base.read(name)?),
+                    None => output.write_exact(name, &self.base.bytes(name)?),
+                };
+            }
+            Piece::Block(layer) => layer,
+        };
+        let module = format!("model.layers.{layer}.mlp");
+        output.write(&format!("{module}.gate.weight"), &gates.rows(&self.experts, layer, &module)?)?;
+        for (at, expert) in self.experts.iter().enumerate() {
+            self.block(output, expert, &module, at)?;
+        }
+        if let Some(shared) = &self.shared {
+            let module = format!("{module}.shared_expert");
+            let gate = gates.rows(std::slice::from_ref(shared), layer, &module)?;
+            output.write(&format!("{module}_gate.weight"), &gate)?;
+            for part in BLOCK {
+                output.write(&format!("{module}.{part}.weight"), &self.matrix(shared, layer, part, usize::MAX)?)?;
+            }
+        }
         Ok(())
     }
 

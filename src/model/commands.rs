@@ -10,6 +10,7 @@ use super::error::ModelError;
 use super::packed::Packed;
 use super::sampler::{Prompt, Sampler, Sampling};
 use super::transformer::Transformer;
+use crate::base::disk;
 
 /// The name of the tensor of ids in a file of inputs.
 const INPUT: &str = "input_ids";
@@ -115,5 +116,5 @@ fn write<const N: usize>(file: &Path, outputs: [(&str, Output); N]) -> Result<()
     let views = outputs.iter().map(|(name, it)| Ok((*name, TensorView::new(it.kind, it.shape.clone(), &it.bytes)?)));
     let views: BTreeMap<&str, TensorView<'_>> = views.collect::<Result<_, _>>().map_err(as_error)?;
     let bytes = safetensors::serialize(views, None).map_err(as_error)?;
-    std::fs::write(file, bytes).map_err(ModelError::file(file))
+    disk::save(file, bytes).map_err(ModelError::file(file))
 }

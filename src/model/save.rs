@@ -10,6 +10,7 @@ use super::error::ModelError;
 use super::load::CLASSIFICATION;
 use super::ops;
 use super::transformer::Transformer;
+use crate::base::disk::{self, Writer};
 
 /// Shapes and numbers by the names of the hub.
 type HubTensors<'a> = BTreeMap<&'a str, (&'a [usize], Vec<f32>)>;
@@ -18,7 +19,7 @@ impl Transformer {
     /// Writes `config.json`, `generation_config.json` and `model.safetensors` (tensors in the order of their names,
     /// f32). A model that scores generates nothing.
     pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
-        std::fs::create_dir_all(dir).map_err(ModelError::file(dir))?;
+        disk::create_folder(dir).map_err(ModelError::file(dir))?;
         write_json(&dir.join("config.json"), &self.config_json())?;
         if !self.is_scoring() {
             write_json(&dir.join("generation_config.json"), &self.generation_config())?;
@@ -27,7 +28,7 @@ impl Transformer {
         let tensors = self.hub_tensors()?;
         let bytes = header(&tensors)?;
         let write = || {
-            let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&file)?);
+            let mut out = Writer::buffered(&file, 1 << 20)?;
             out.write_all(&bytes)?;
             for (_, values) in tensors.values() {
                 for value in values {
@@ -104,5 +105,5 @@ fn header(tensors: &HubTensors<'_>) -> Result<Vec<u8>, ModelError> {
 
 fn write_json(file: &Path, value: &Value) -> Result<(), ModelError> {
     let text = format!("{value:#}\n");
-    std::fs::write(file, text).map_err(ModelError::file(file))
+    disk::save(file, text).map_err(ModelError::file(file))
 }

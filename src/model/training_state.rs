@@ -1,16 +1,12 @@
 //! The state of a training: weights, router biases and the optimizer's moments, as they lie in memory, to go on from.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{BufWriter, Write},
-    path::Path,
-};
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use super::{Transformer, error::ModelError, ops, optimizer::Moments};
+use crate::base::disk::Writer;
 
 /// Writes a model, and its optimizer where there is one, to a safetensors file of flat lists of f32.
 ///
@@ -18,7 +14,7 @@ use super::{Transformer, error::ModelError, ops, optimizer::Moments};
 /// Where the file cannot be written.
 pub fn save_state(file: &Path, model: &Transformer, moments: Option<&Moments>) -> Result<(), ModelError> {
     let write = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(file)?);
+        let mut out = Writer::buffered(file, 1 << 20)?;
         out.write_all(&header(model, moments))?;
         for (_, var) in model.variables() {
             ops::read(var, |values| write_values(&mut out, values)).map_err(std::io::Error::other)??;

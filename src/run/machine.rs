@@ -6,7 +6,11 @@ use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::meter::kibibytes;
-use crate::{base::work::Machine, stages::estimate, store::Store};
+use crate::{
+    base::{disk, work::Machine},
+    stages::estimate,
+    store::Store,
+};
 
 /// The version of what is measured, and of the models that it is measured with.
 const FORMAT: u32 = 1;
@@ -40,7 +44,7 @@ pub fn machine(store: &Store, threads: usize) -> Machine {
 pub(super) fn keep(store: &Store, machine: Machine) {
     if let Ok(text) = serde_json::to_vec_pretty(&Kept { format: FORMAT, machine }) {
         // One that cannot be written is measured again.
-        let _ = fs::write(store.root().join("machine.json"), text);
+        let _ = disk::save(&store.root().join("machine.json"), text);
     }
 }
 

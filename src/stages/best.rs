@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    base::suggest::did_you_mean,
+    base::{disk, suggest::did_you_mean},
     stages::{Context, Stage, StageError},
 };
 
@@ -80,10 +80,10 @@ fn copy(from: &Path, to: &Path) -> Result<(), StageError> {
         let entry = entry.map_err(failed(from))?.path();
         let Some(name) = entry.file_name() else { continue };
         if entry.is_dir() {
-            fs::create_dir(to.join(name)).map_err(failed(&to.join(name)))?;
+            disk::create_new_folder(&to.join(name)).map_err(failed(&to.join(name)))?;
             copy(&entry, &to.join(name))?;
         } else {
-            fs::copy(&entry, to.join(name)).map_err(failed(&entry))?;
+            disk::copy(&entry, &to.join(name)).map_err(failed(&to.join(name)))?;
         }
     }
     Ok(())

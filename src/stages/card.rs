@@ -1,8 +1,9 @@
 //! What completes a model folder beside its weights: the tokenizer's files and the model card.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use crate::{
+    base::disk,
     model::{Config, Transformer},
     stages::{Context, StageError},
 };
@@ -32,7 +33,8 @@ fn take_tokenizer(context: &Context, tokenizer: &Path) -> Result<(), StageError>
     for name in COMPANIONS {
         let from = tokenizer.join(name);
         if from.exists() {
-            fs::copy(&from, context.out.join(name)).map_err(|error| StageError::File { path: from, error })?;
+            let to = context.out.join(name);
+            disk::copy(&from, &to).map_err(|error| StageError::File { path: to, error })?;
         }
     }
     Ok(())
@@ -44,5 +46,5 @@ fn write(context: &Context, task: &str, what: &str, parameters: usize, vocabular
          # A {what} made by Regimen\n\n{parameters} parameters, vocabulary of {vocabulary}.\n",
     );
     let path = context.out.join("README.md");
-    fs::write(&path, card).map_err(|error| StageError::File { path, error })
+    disk::save(&path, card).map_err(|error| StageError::File { path, error })
 }

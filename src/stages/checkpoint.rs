@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    base::disk,
     data::journal::{Journal, Mark},
     stages::{Context, StageError},
 };
@@ -110,7 +111,7 @@ impl<S: Serialize + DeserializeOwned + Default> Course<S> {
         let text = serde_json::to_vec(&saved).map_err(|error| StageError::Data(error.to_string()))?;
         context.checkpoints.keep(self.done, &mut |folder| {
             let path = folder.join(FILE);
-            std::fs::write(&path, &text).map_err(|error| StageError::File { path, error })?;
+            disk::save(&path, &text).map_err(|error| StageError::File { path, error })?;
             fill(folder)
         })?;
         self.kept = self.done;

@@ -1,11 +1,12 @@
 //! `eval_reward`: how often a reward model prefers what it should, on pairs or labels that it has not learnt from.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    base::disk,
     data::tokenizer::Tokenizer,
     model::{Config, Transformer},
     reward::intervals::{Interval, interval},
@@ -128,12 +129,12 @@ pub fn write_answers(out: &Path, found: &[Vec<f64>], leads: &[f64]) -> Result<()
         text.push('\n');
     }
     let path = out.join("answers.jsonl");
-    fs::write(&path, text).map_err(|error| StageError::File { path, error })
+    disk::save(&path, text).map_err(|error| StageError::File { path, error })
 }
 
 /// Writes `report.json`.
 pub fn write_report(out: &Path, report: &impl Serialize) -> Result<(), StageError> {
     let text = serde_json::to_string_pretty(report).map_err(|error| StageError::Data(error.to_string()))?;
     let path = out.join("report.json");
-    fs::write(&path, text + "\n").map_err(|error| StageError::File { path, error })
+    disk::save(&path, text + "\n").map_err(|error| StageError::File { path, error })
 }

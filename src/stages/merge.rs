@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    base::disk,
     merge::{
         self, Base, Configuration, Experts, Halfway, Job, Kind, Member, Merge, MergeError, Method, Options, Parameters,
         Pauses, Place, Scope, Setting, Slice, Source,
@@ -155,7 +156,7 @@ impl Pauses for States<'_> {
     fn keep(&self, halfway: &Halfway) -> Result<(), MergeError> {
         let fill = |state: &Path| {
             let (path, text) = (state.join(HALFWAY), serde_json::json!(halfway).to_string());
-            std::fs::write(&path, text).map_err(|error| StageError::File { path, error })
+            disk::save(&path, text).map_err(|error| StageError::File { path, error })
         };
         let kept = self.context.checkpoints.keep(halfway.done, &mut { fill });
         kept.map_err(|error| MergeError::Request { message: error.to_string(), hint: None })

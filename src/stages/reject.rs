@@ -5,8 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{BufWriter, Write},
+    io::Write,
     path::PathBuf,
 };
 
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    base::{predicate::Predicate, units::Amount},
+    base::{disk, predicate::Predicate, units::Amount},
     data::{
         DataError,
         dataset::{self, Dataset, Summary},
@@ -246,7 +245,7 @@ fn run(context: &Context) -> Result<(), StageError> {
 
 fn write_prompts(context: &Context, problems: &[Problem], answers: usize, tallies: &[Tally]) -> Result<(), StageError> {
     let path = context.out.join(PROMPTS);
-    let mut file = BufWriter::new(File::create(&path).map_err(DataError::file(&path))?);
+    let mut file = disk::Writer::buffered(&path, disk::BUFFER).map_err(DataError::file(&path))?;
     for (problem, tally) in problems.iter().zip(tallies) {
         let row = PromptRow { question: &problem.question, answers, tally };
         let line = serde_json::to_string(&row).map_err(|error| StageError::Data(error.to_string()))?;

@@ -125,8 +125,8 @@ impl Claim {
         remove(&self.scratch)?;
         disk::create_folder(&self.out())?;
         let path = self.store.lock_file(&self.key);
-        let cleared = self.lock.set_len(0).and_then(|()| self.lock.rewind());
-        cleared.map_err(|error| StoreError::file(&path, error))?;
+        let cleared = disk::set_length(&self.lock, &path, 0);
+        cleared.and_then(|()| self.lock.rewind().map_err(|error| StoreError::file(&path, error)))?;
         disk::write(&mut self.lock, &path, process::id().to_string().as_bytes())?;
         Ok(self)
     }

@@ -8,7 +8,7 @@ use std::{
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{path}: {}", describe(.error))]
+    #[error("{path}: {error}")]
     File { path: PathBuf, error: io::Error },
     #[error("{path}: expected a file or a folder, found neither")]
     Odd { path: PathBuf },
@@ -38,15 +38,5 @@ impl StoreError {
             }
             _ => None,
         }
-    }
-}
-
-/// What the system says, in our words where a person meets it often.
-fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::StorageFull => "the disk is full".to_owned(),
-        ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
-        ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
-        _ => error.to_string(),
     }
 }

@@ -3,8 +3,11 @@
 use std::{
     io::ErrorKind,
     panic::{self, AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::Once,
 };
+
+use crate::base::{disk, faults::Operation};
 
 /// Why the index could not be used.
 #[derive(Debug)]
@@ -17,9 +20,11 @@ pub(super) enum Trouble {
     Damaged,
 }
 
-/// Does something with the index, come what may.
-pub(super) fn guarded<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Trouble> {
+/// Does something with the index in a folder, come what may.
+pub(super) fn guarded<T>(folder: &Path, act: impl FnOnce() -> sled::Result<T>) -> Result<T, Trouble> {
     quieten();
+    // The library writes by itself, so what is struck is the asking of it.
+    let act = || disk::perform(Operation::Index, folder, || Ok(act())).map_err(sled::Error::Io).flatten();
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(sled::Error::Io(error))) => Err(match error.kind() {

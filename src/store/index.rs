@@ -46,7 +46,7 @@ impl Index {
     /// it cannot be written.
     #[must_use]
     pub fn open(store: &Store) -> Option<Self> {
-        let trouble = match break_seal(store).and_then(|()| guarded(|| Trees::open(store))) {
+        let trouble = match break_seal(store).and_then(|()| guarded(&store.index(), || Trees::open(store))) {
             Ok(trees) => return Some(Self::of(store, trees, None)),
             Err(trouble) => trouble,
         };
@@ -54,7 +54,7 @@ impl Index {
             Trouble::Taken | Trouble::Disk => None,
             Trouble::Damaged => {
                 let aside = store.set_path_aside(&store.index()).ok()?;
-                let trees = guarded(|| Trees::open(store)).ok()?;
+                let trees = guarded(&store.index(), || Trees::open(store)).ok()?;
                 let note = format!("the index was damaged; it is made again, and kept as {}", aside.display());
                 Some(Self::of(store, trees, Some(note)))
             }
@@ -112,7 +112,7 @@ impl Index {
 
     fn with<T>(&self, act: impl FnOnce(&Trees) -> sled::Result<T>) -> Option<T> {
         let trees = self.trees.as_ref().filter(|_| !self.broken.get())?;
-        let done = guarded(|| act(trees));
+        let done = guarded(&self.store.index(), || act(trees));
         self.broken.set(matches!(done, Err(Trouble::Damaged)));
         done.ok()
     }
@@ -121,7 +121,7 @@ impl Index {
 impl Drop for Index {
     fn drop(&mut self) {
         let Some(trees) = self.trees.take() else { return };
-        let closed = guarded(|| trees.database.flush().map(|_| drop(trees)));
+        let closed = guarded(&self.store.index(), || trees.database.flush().map(|_| drop(trees)));
         // Whatever fails here costs no more than making the index again.
         if self.broken.get() || closed.is_err() {
             let _ = self.store.set_path_aside(&self.store.index());

@@ -13,7 +13,6 @@ mod cost;
 mod disk;
 mod durable;
 mod error;
-pub mod faults;
 mod folder;
 pub mod gc;
 mod guard;

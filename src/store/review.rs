@@ -198,7 +198,8 @@ impl Review {
         }
         let mut file = disk::open_to_change(&path)?;
         let end = whole_lines(&mut file).map_err(failed)?;
-        file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(failed)?;
+        disk::set_length(&file, &path, end)?;
+        file.seek(SeekFrom::Start(end)).map_err(failed)?;
         disk::write(&mut file, &path, text.as_bytes())?;
         disk::sync(&file, &path)?;
         if is_new { durable::sync_folder(&self.folder()) } else { Ok(()) }

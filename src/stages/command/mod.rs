@@ -5,14 +5,14 @@ mod line;
 mod made;
 mod program;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use self::{line::Values, program::Program};
 use crate::{
-    base::units::Amount,
+    base::{disk, units::Amount},
     stages::{Context, Stage, StageError},
 };
 
@@ -67,7 +67,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         line::words(&arguments.line, &values)?
     };
     let folder = context.work();
-    fs::create_dir_all(&folder).map_err(|error| StageError::File { path: folder.clone(), error })?;
+    disk::create_folder(&folder).map_err(|error| StageError::File { path: folder.clone(), error })?;
     let program = Program {
         words,
         env: arguments.env.iter().filter_map(|it| line::variable(it, &values)).collect(),

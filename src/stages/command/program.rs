@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a time limit needs a clock; no result depends on it")]
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, ErrorKind, Write},
     os::unix::process::CommandExt,
     path::PathBuf,
@@ -14,7 +14,7 @@ use std::{
 
 use super::end;
 use crate::{
-    base::units::Amount,
+    base::{disk, units::Amount},
     stages::{Context, StageError},
 };
 
@@ -73,10 +73,10 @@ impl Program {
     fn open_log(&self) -> Result<File, StageError> {
         let failed = |error| StageError::File { path: self.log.clone(), error };
         if let Some(folder) = self.log.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+            disk::create_folder(folder).map_err(failed)?;
         }
-        let mut log = File::create(&self.log).map_err(failed)?;
-        writeln!(log, "$ {}", self.words.join(" ")).map_err(failed)?;
+        let mut log = disk::create(&self.log).map_err(failed)?;
+        disk::write(&mut log, &self.log, format!("$ {}\n", self.words.join(" ")).as_bytes()).map_err(failed)?;
         Ok(log)
     }
 

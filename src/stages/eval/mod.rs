@@ -3,12 +3,13 @@
 mod report;
 mod tally;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    base::disk,
     data::rows::{Finish, Problem, Sample},
     reward::language::of_language,
     stages::{
@@ -132,7 +133,7 @@ fn run(context: &Context) -> Result<(), StageError> {
     let report = report::report(&problems, &tallies, samples, &pass_at);
     let text = serde_json::to_string_pretty(&report).map_err(|error| StageError::Data(error.to_string()))?;
     let path = context.out.join("report.json");
-    fs::write(&path, text + "\n").map_err(|error| StageError::File { path, error })
+    disk::save(&path, text + "\n").map_err(|error| StageError::File { path, error })
 }
 
 /// No answer at all, for want of room.

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fs, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    base::disk,
     data::{rows::Sample, tokenizer::Tokenizer},
     model::{Packed, Transformer},
     stages::{
@@ -110,7 +111,7 @@ pub fn scope(folder: &Path) -> Result<Option<Scope>, StageError> {
 pub fn write_scope(folder: &Path, scores: Scope) -> Result<(), StageError> {
     let path = folder.join(ABOUT);
     let text = serde_json::to_string(&About { scores }).map_err(|error| StageError::Data(error.to_string()))?;
-    fs::write(&path, text + "\n").map_err(|error| StageError::File { path, error })
+    disk::save(&path, text + "\n").map_err(|error| StageError::File { path, error })
 }
 
 impl Scope {

@@ -1,7 +1,7 @@
 //! Failpoints: places at which a test makes the disk fail, or the process die.
 //!
-//! Every change that the store makes to its folder is an operation of [`super::disk`], and each operation counts itself
-//! here. Where nothing is set up, that costs one load of a flag. Two ways set something up:
+//! Every change that a run makes to a disk, in the store and in what stages write, is an operation of [`super::disk`], and
+//! each operation counts itself here. Where nothing is set up, that costs one load of a flag. Two ways set something up:
 //!
 //! - The environment variable `REGIMEN_FAILPOINT`, read once, for the whole process.
 //! - [`arm`], for one store within this process, so that tests side by side do not meet.
@@ -10,7 +10,7 @@
 //!
 //! | part | is one of |
 //! |---|---|
-//! | `OPERATION` | `folder` (make one), `create` (or open to write), `write`, `sync`, `rename`, `remove`, `permit` (change the mode); `any` |
+//! | `OPERATION` | `folder` (make one), `create` (or open to write), `write`, `sync`, `rename`, `remove`, `permit` (change the mode), `index` (ask the index's library for something); `any` |
 //! | `PHASE` | `before`, `after`; for `write` also `half`, when half of the bytes are written |
 //! | `NUMBER` | which operation of that kind, from one; with `+` behind it that one and all later ones |
 //! | `EFFECT` | `kill` (the process ends at once, without unwinding), or the error `ENOSPC`, `EIO`, `EROFS`, `EACCES` |
@@ -42,10 +42,11 @@ pub enum Operation {
     Rename,
     Remove,
     Permit,
+    Index,
 }
 
 /// Every operation with its name.
-pub const OPERATIONS: [(&str, Operation); 7] = [
+pub const OPERATIONS: [(&str, Operation); 8] = [
     ("folder", Operation::Folder),
     ("create", Operation::Create),
     ("write", Operation::Write),
@@ -53,6 +54,7 @@ pub const OPERATIONS: [(&str, Operation); 7] = [
     ("rename", Operation::Rename),
     ("remove", Operation::Remove),
     ("permit", Operation::Permit),
+    ("index", Operation::Index),
 ];
 
 const ERRORS: [(&str, i32); 4] = [("ENOSPC", 28), ("EIO", 5), ("EROFS", 30), ("EACCES", 13)];
@@ -86,7 +88,7 @@ struct Failpoint {
 /// Failpoints, and how far their counting is.
 #[derive(Debug, Default)]
 struct Layer {
-    /// The store that they are for; None for every one.
+    /// The folder that they are for; None for every one.
     root: Option<PathBuf>,
     points: Vec<Failpoint>,
     trace: bool,
@@ -106,11 +108,11 @@ static LAYERS: LazyLock<Mutex<Vec<Arc<Layer>>>> = LazyLock::new(|| {
 static ANY: LazyLock<AtomicBool> =
     LazyLock::new(|| AtomicBool::new(!LAYERS.lock().unwrap_or_else(PoisonError::into_inner).is_empty()));
 
-/// Failpoints for one store, for as long as this lives.
+/// Failpoints for one folder, for as long as this lives.
 #[derive(Debug)]
 pub struct Armed(Arc<Layer>);
 
-/// Sets failpoints for the store in a folder, in this process. The empty text sets none, and only counts.
+/// Sets failpoints for all below a folder, in this process. The empty text sets none, and only counts.
 ///
 /// # Errors
 /// Where the text names no failpoints.
