@@ -98,7 +98,8 @@ fn whatever_a_run_writes_goes_through_one_disk() {
         let text = fs::read_to_string(&path).unwrap();
         // What lies under these is no disk.
         let of_the_kernel = |line: &str| line.contains("/proc/");
-        let code: Vec<&str> = text.lines().take_while(|it| *it != "mod tests {").filter(|it| !of_the_kernel(it)).collect();
+        let code: Vec<&str> =
+            text.lines().take_while(|it| *it != "mod tests {").filter(|it| !of_the_kernel(it)).collect();
         for word in [
             "create_dir",
             "File::create",

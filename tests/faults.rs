@@ -22,10 +22,7 @@ use regimen::{
     report,
     run::{self, Event, Interrupts, Options, RunError, Status},
     stages,
-    store::{
-        Begun, Checkpoint, Checkpoints, Claimed, History, Indexed, Records, Store, StoreError,
-        gc::Roots,
-    },
+    store::{Begun, Checkpoint, Checkpoints, Claimed, History, Indexed, Records, Store, StoreError, gc::Roots},
     syntax,
 };
 
@@ -165,8 +162,8 @@ fn every_operation_that_fails_is_told_of_and_harms_nothing() {
     println!("{cases} cases, of which {ended} ended the run");
 }
 
-/// Lets a disk fail again and again under a recipe with every kind of stage: each run is struck once, comes further than
-/// the one before, and the last one is not. Gives by kind of operation how many were struck.
+/// Lets a disk fail again and again under a recipe with every kind of stage: each run comes further than the one before,
+/// and the last one is not struck. Gives by kind of operation how many were struck.
 fn strike_on_the_way(seed: u64, most: u64) -> BTreeMap<String, usize> {
     let folder = folder();
     let plan = plan_of(EVERY_STAGE, folder.path());
@@ -176,29 +173,26 @@ fn strike_on_the_way(seed: u64, most: u64) -> BTreeMap<String, usize> {
     let mut struck = BTreeMap::new();
     for round in 0.. {
         let draw = |count, column| stream.below(count, round, column);
-        let (error, text) = [("ENOSPC", "the disk is full"), ("EIO", "Input/output error (os error 5)")][draw(2, 0) as usize];
         // The further they lie apart, the fewer are struck; a step that keeps states comes on at any distance.
-        let number = 1 + draw(most, 1) + round;
-        let what = match draw(5, 2) {
-            0 | 1 => format!("any:before:{number}"),
-            2 => format!("any:after:{number}"),
-            3 => format!("write:half:{}", 1 + number / 4),
-            _ => format!("write:before:{}", 1 + number / 4),
-        };
-        let case = format!("seed {seed}, round {round}, {what}:{error}");
-        let armed = faults::arm(store.root(), &format!("{what}={error}")).unwrap();
+        let apart = 2 + draw(most, 0) + round;
+        let what = ["any:before", "any:after", "write:half", "write:before"][draw(4, 1) as usize];
+        let points: Vec<String> =
+            (1..=100).map(|at| format!("{what}:{}={}", at * apart, ["ENOSPC", "EIO"][(at % 2) as usize])).collect();
+        let case = format!("seed {seed}, round {round}, each {apart}th of {what}");
+        let armed = faults::arm(store.root(), &points.join(",")).unwrap();
         // Without states a step is struck in the files that it leaves, with them in what it goes on from.
         let every = (round % 2 == 0).then_some(Duration::ZERO);
         let end = run_keeping(&plan, &store, every, |_| {});
         let hit = armed.struck();
         drop(armed);
-        *struck.entry(what.rsplit_once(':').unwrap().0.to_owned()).or_default() += hit as usize;
+        *struck.entry(what.to_owned()).or_default() += hit as usize;
         assert_sound(&store, &case);
         match end {
             Ok(outputs) => assert_eq!(outputs, undisturbed, "{case}"),
             Err(errors) => {
                 let path = store.root().display().to_string();
-                let told = |line: &str| line.contains(&path) && line.ends_with(text);
+                let texts = ["the disk is full", "Input/output error (os error 5)"];
+                let told = |line: &str| line.contains(&path) && texts.iter().any(|text| line.ends_with(text));
                 assert!(errors.lines().all(told) && !errors.is_empty(), "{case}: {errors}");
                 continue;
             }
@@ -214,7 +208,7 @@ fn strike_on_the_way(seed: u64, most: u64) -> BTreeMap<String, usize> {
 #[test]
 fn a_disk_that_fails_under_any_stage_is_told_of_and_harms_nothing() {
     let struck = strike_on_the_way(1, 100);
-    assert!(struck.values().sum::<usize>() > 10 && struck.len() > 2, "{struck:?}");
+    assert!(struck.values().sum::<usize>() > 30 && struck.len() > 2, "{struck:?}");
 }
 
 /// Many times over: `cargo test --test suite under_all_stages -- --ignored --nocapture`. `ROUNDS` says how often, `SEED`
@@ -226,7 +220,9 @@ fn a_disk_that_fails_under_all_stages_is_told_of_and_harms_nothing() {
     let first = number("SEED", 1);
     let mut struck = BTreeMap::<String, usize>::new();
     for seed in first..first + number("ROUNDS", 40) {
-        strike_on_the_way(seed, 10 + seed % 70).into_iter().for_each(|(kind, hits)| *struck.entry(kind).or_default() += hits);
+        strike_on_the_way(seed, 10 + seed % 70)
+            .into_iter()
+            .for_each(|(kind, hits)| *struck.entry(kind).or_default() += hits);
         println!("seed {seed}: {struck:?}");
     }
 }

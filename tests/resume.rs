@@ -158,7 +158,8 @@ fn a_mixture_goes_on_where_it_was_killed() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/merge");
     for layout in ["moe_mixtral_random", "moe_qwen_cheap"] {
         let yaml = fs::read_to_string(fixtures.join(layout).join("merge.yaml")).unwrap();
-        let test = Test::new().file("m.yaml", &yaml).file("a.rgm", "mixture = merge.from(\"m.yaml\")\noutput mixture\n");
+        let test =
+            Test::new().file("m.yaml", &yaml).file("a.rgm", "mixture = merge.from(\"m.yaml\")\noutput mixture\n");
         for model in fs::read_dir(fixtures.join("models")).unwrap().map(|it| it.unwrap()) {
             for file in fs::read_dir(model.path()).unwrap().map(|it| it.unwrap()) {
                 let to = test.path(model.file_name().to_str().unwrap()).join(file.file_name());

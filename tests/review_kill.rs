@@ -9,8 +9,8 @@ use std::{
 };
 
 use regimen::{
-    base::{decision::Verdict, rng::Stream},
     base::faults,
+    base::{decision::Verdict, rng::Stream},
     store::{Review, Store},
 };
 use serde_json::json;
