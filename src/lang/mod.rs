@@ -10,6 +10,7 @@ pub mod program;
 pub mod signature;
 pub mod stdlib;
 pub mod types;
+mod unused;
 pub mod values;
 
 pub use figures::{Condition, Figure, REPORT_FIELDS, StepId};
@@ -69,5 +70,9 @@ fn check_one(
     diagnostics.extend(complaints);
     let (program, complaints) = evaluate::program(sources, recipe, test, &stages, &parsed);
     diagnostics.extend(complaints);
+    // A name that is mistyped where it is used seems to have no use.
+    if test.is_none() && !diagnostics.has_errors() {
+        diagnostics.extend(unused::unused(recipe));
+    }
     (program, diagnostics.sorted())
 }
