@@ -44,7 +44,7 @@ pub fn gradients<P: Sync>(
     loss: impl Fn(&P) -> Result<PartLoss, ModelError> + Sync,
 ) -> Result<Gradients, ModelError> {
     let next = AtomicUsize::new(0);
-    let sum = Arc::new(Sum::new(model.variables()));
+    let sum = Arc::new(Sum::new(model.variables(), model.room()));
     let results: Vec<Mutex<Option<Result<Found, ModelError>>>> = parts.iter().map(|_| Mutex::default()).collect();
     let work = || {
         loop {
@@ -87,10 +87,16 @@ pub fn gradients<P: Sync>(
         Some(sum) => gradients.tensors = sum.into_totals(),
         None => return Err(ModelError::Batch("expected every part to be done, found one under way".to_owned())),
     }
+    model.room().keep(pool.current_num_threads());
     Ok(gradients)
 }
 
 impl Gradients {
+    /// Leaves the room that the numbers took to those of the model's next step.
+    pub fn give_back(self, model: &Transformer) {
+        self.tensors.into_iter().for_each(|values| model.room().give(values));
+    }
+
     /// The root of the sum of all squares.
     #[must_use]
     pub fn norm(&self) -> f64 {

@@ -27,9 +27,12 @@ thread_local! {
 pub(super) struct Sum {
     variables: Vec<(TensorId, usize)>,
     places: Vec<Mutex<Place>>,
-    /// Buffers to be used again, by their length.
-    spare: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>,
+    room: Arc<Room>,
 }
+
+/// Buffers to be used again, by their length: from part to part, and from step to step.
+#[derive(Debug, Default)]
+pub(super) struct Room(Mutex<BTreeMap<usize, Vec<Vec<f32>>>>);
 
 /// The sum of one variable's gradients.
 #[derive(Default)]
@@ -64,13 +67,30 @@ struct Slot {
     closed: bool,
 }
 
+impl Room {
+    /// A buffer of this length; the numbers in it are leftovers.
+    fn take(&self, len: usize) -> Vec<f32> {
+        let spare = lock(&self.0).get_mut(&len).and_then(Vec::pop);
+        spare.unwrap_or_else(|| vec![0.0; len])
+    }
+
+    /// Lets all go but so many of a length: more are left over where one thread ran far ahead of another.
+    pub fn keep(&self, count: usize) {
+        lock(&self.0).values_mut().for_each(|buffers| buffers.truncate(count));
+    }
+
+    pub fn give(&self, buffer: Vec<f32>) {
+        lock(&self.0).entry(buffer.len()).or_default().push(buffer);
+    }
+}
+
 impl Sum {
     /// A place for each of these variables.
-    pub fn new(variables: &[(String, Var)]) -> Self {
+    pub fn new(variables: &[(String, Var)], room: &Arc<Room>) -> Self {
         Self {
             variables: variables.iter().map(|(_, var)| (var.as_tensor().id(), var.elem_count())).collect(),
             places: variables.iter().map(|_| Mutex::default()).collect(),
-            spare: Mutex::default(),
+            room: Arc::clone(room),
         }
     }
 
@@ -88,13 +108,6 @@ impl Sum {
         self.variables.iter().position(|(variable, _)| *variable == id)
     }
 
-    /// Room for a variable's gradient; the numbers in it are leftovers.
-    fn room(&self, at: usize) -> Vec<f32> {
-        let len = self.variables[at].1;
-        let spare = lock(&self.spare).get_mut(&len).and_then(Vec::pop);
-        spare.unwrap_or_else(|| vec![0.0; len])
-    }
-
     /// Takes what a part has for a variable, and adds all whose turn it is.
     fn put(&self, at: usize, part: usize, values: Option<Vec<f32>>) {
         let mut place = lock(&self.places[at]);
@@ -108,7 +121,7 @@ impl Sum {
                 None => place.total = Some(values),
                 Some(total) => {
                     add(total, &values);
-                    lock(&self.spare).entry(values.len()).or_default().push(values);
+                    self.room.give(values);
                 }
             }
         }
@@ -157,7 +170,7 @@ impl Sink {
             candle_core::bail!("gradients: a second backward pass through one forward pass");
         }
         let more = slot.values.is_some();
-        let values = slot.values.get_or_insert_with(|| self.sum.room(at));
+        let values = slot.values.get_or_insert_with(|| self.sum.room.take(self.sum.variables[at].1));
         Ok(write(values, more))
     }
 

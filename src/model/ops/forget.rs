@@ -15,9 +15,13 @@ pub fn forget(x: &Tensor) -> Result<()> {
 
 /// As [`forget`], of `rms_norm(x, weight, 0, eps)`: where the backward pass of a part reads it, it is made again.
 pub fn forget_norm(normed: &Tensor, x: &Tensor, weight: &Tensor, eps: f64) -> Result<()> {
+    // What is not part of a graph is not kept anyway.
+    if !is_native(normed) || !normed.track_op() {
+        return Ok(());
+    }
     let (x, weight) = (x.detach(), weight.detach());
     let again = move || rms_norm(&x, &weight, 0, eps);
-    if is_native(normed) && sink::remember(normed.id(), again) { forget(normed) } else { Ok(()) }
+    if sink::remember(normed.id(), again) { forget(normed) } else { Ok(()) }
 }
 
 /// Empties a tensor again that could be made once more, when all that read it have had their backward pass.

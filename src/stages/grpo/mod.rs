@@ -3,6 +3,7 @@
 
 mod advantage;
 mod arguments;
+pub mod bench;
 mod draw;
 mod figures;
 pub mod formula;
