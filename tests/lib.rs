@@ -49,6 +49,7 @@ mod sandbox;
 mod score;
 mod screens;
 mod sheet;
+mod soak;
 mod store;
 mod suite;
 mod syntax_errors;

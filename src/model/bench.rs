@@ -125,6 +125,7 @@ fn train(mut model: Transformer, settings: &BenchSettings, pool: &rayon::ThreadP
         gradients.clip(1.0);
         optimizer.step(&model, &gradients, 1e-4, pool)?;
         model.update_router_bias(&gradients.loads, 1e-3);
+        gradients.give_back(&model);
         Ok(())
     };
     let rates = measure(settings.repeats, settings.batch * settings.length, step)?;
@@ -190,7 +191,9 @@ fn measure(
 }
 
 impl Spread {
-    fn of(mut numbers: Vec<f64>) -> Self {
+    /// The least, the middle and the largest of some numbers.
+    #[must_use]
+    pub fn of(mut numbers: Vec<f64>) -> Self {
         numbers.sort_by(f64::total_cmp);
         let at = |place: usize| numbers.get(place).copied().unwrap_or_default();
         let last = numbers.len().saturating_sub(1);
@@ -199,7 +202,8 @@ impl Spread {
 }
 
 /// The high-water mark of the process's memory in MiB; 0 where the system does not tell.
-fn peak_memory() -> f64 {
+#[must_use]
+pub fn peak_memory() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());

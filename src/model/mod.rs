@@ -1,5 +1,6 @@
 //! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU.
 
+mod again;
 mod ahead;
 mod balance;
 pub mod bench;

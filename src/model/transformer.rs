@@ -11,6 +11,7 @@ use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::packed::Packed;
 use super::recompute::{Finish, Layers};
+use super::sink::Room;
 use super::weights::{LayerPlan, Plan, Weight};
 use crate::base::rng::Stream;
 
@@ -23,6 +24,8 @@ pub struct Transformer {
     biases: Vec<Vec<f32>>,
     /// Whether the backward pass computes the activations of layers again instead of keeping them.
     recompute: bool,
+    /// Where gradients were, to be used again.
+    room: Arc<Room>,
 }
 
 /// The log-probabilities of chosen tokens, and the entropies of what they were chosen from.
@@ -107,7 +110,7 @@ impl Transformer {
             Ok((variable.name.clone(), var))
         });
         let variables = variables.collect::<Result<_, candle_core::Error>>()?;
-        Ok(Self { config, plan, variables, biases, recompute: false })
+        Ok(Self { config, plan, variables, biases, recompute: false, room: Arc::default() })
     }
 
     /// A model of its own with the same weights: training one leaves the other as it is.
@@ -316,6 +319,10 @@ impl Transformer {
         let recompute =
             self.recompute.then(|| Layers { tensors: Arc::clone(&tensors), detached: Arc::new(tensors.detached()) });
         Pass { tensors, recompute, balance: None, notes: Notes::default() }
+    }
+
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     pub(super) fn variable(&self, at: usize) -> &Tensor {

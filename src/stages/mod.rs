@@ -21,7 +21,7 @@ mod filler;
 mod filter;
 mod fit;
 pub mod formula;
-mod grpo;
+pub mod grpo;
 mod init;
 mod judge;
 mod labels;

@@ -1,5 +1,6 @@
 //! Between tensors and slices of numbers.
 
+use super::forget::recall;
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 
 /// Whether the kernels of this program apply.
@@ -10,13 +11,17 @@ pub(super) fn is_native(tensor: &Tensor) -> bool {
 /// The numbers of a contiguous tensor on the CPU.
 pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
-        Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
+        Some((from, to)) => match storage.as_slice::<f32>()?.get(from..to) {
+            Some(values) => Ok(values),
+            None => candle_core::bail!("expected {} numbers, found {}", to - from, storage.as_slice::<f32>()?.len()),
+        },
         None => candle_core::bail!("expected a contiguous tensor, found one of shape {:?}", layout.shape()),
     }
 }
 
 /// Calls a function with the numbers of a contiguous tensor on the CPU.
 pub(in crate::model) fn read<R>(tensor: &Tensor, function: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    recall(tensor)?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => Ok(function(slice(storage, layout)?)),

@@ -25,7 +25,7 @@ use loss::{Loss, Settings};
 use reference::Reference;
 pub use reference::sums;
 
-pub const STAGE: Stage = Stage { name: "dpo", version: 1, run, check: None, extends: Some(extends) };
+pub const STAGE: Stage = Stage { name: "dpo", version: 2, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
