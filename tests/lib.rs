@@ -8,6 +8,7 @@ mod cli;
 mod cold_start;
 mod command;
 mod data;
+mod devices;
 mod engine;
 mod failures;
 mod faults;

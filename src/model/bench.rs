@@ -153,7 +153,7 @@ fn generate(model: &Transformer, settings: &BenchSettings, pool: &rayon::ThreadP
     let idle = peak_memory();
     let mut completions = Vec::new();
     let rates = measure(settings.repeats, settings.batch * settings.new, || {
-        completions = sampler.generate(pool, &prompts, &sampling);
+        completions = sampler.generate(pool, &prompts, &sampling)?;
         Ok(())
     })?;
     let differences = prompts.iter().zip(&completions).map(|(prompt, completion)| {

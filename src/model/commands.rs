@@ -51,7 +51,7 @@ pub fn generate(
     settings.stop.extend(&model.config().special_tokens().eos);
     let rows = ids.rows.iter().zip(0..);
     let prompts: Vec<Prompt> = rows.map(|(ids, row)| Prompt { ids: ids.clone(), row, copies: 1 }).collect();
-    let completions = Sampler::new(&model)?.generate(pool, &prompts, &settings);
+    let completions = Sampler::new(&model)?.generate(pool, &prompts, &settings)?;
 
     let (mut whole, mut log_probs) = (Vec::new(), Vec::new());
     for (prompt, completion) in ids.rows.iter().zip(&completions) {

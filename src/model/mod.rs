@@ -1,4 +1,5 @@
-//! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU.
+//! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU; and by plain
+//! compositions wherever else Candle computes.
 
 mod ahead;
 mod balance;
@@ -6,6 +7,7 @@ pub mod bench;
 pub mod commands;
 mod config;
 mod decode;
+mod device;
 mod error;
 mod gradients;
 mod layers;
@@ -27,6 +29,7 @@ mod weights;
 pub use ahead::LogProbsAhead;
 pub use balance::{Balance, Pull};
 pub use config::{Config, DeepseekConfig, LlamaConfig, Qwen2Config, Qwen3MoeConfig, Rope, Scaling, SpecialTokens};
+pub use device::Device;
 pub use error::ModelError;
 pub use gradients::{Gradients, PartLoss, gradients};
 pub use optimizer::{AdamW, AdamWSettings, Moments};

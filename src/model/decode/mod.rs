@@ -11,6 +11,7 @@ mod latent;
 mod matrix;
 mod pack;
 mod pass;
+pub(super) mod plain;
 mod shard;
 
 pub(super) use decoder::Decoder;
