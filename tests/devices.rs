@@ -4,10 +4,11 @@
 //! compositions that other devices run, and a graphics card where the program is built for one and finds it.
 
 use candle_core::Tensor;
+use regimen::base::device::Device;
 use regimen::base::rng::Stream;
 use regimen::model::{
-    AdamW, AdamWSettings, Balance, Config, Device, Gradients, ModelError, Packed, PartLoss, Prompt, Router, Sampler,
-    Sampling, Scoring, Transformer, gradients,
+    AdamW, AdamWSettings, Balance, Config, Gradients, ModelError, Packed, PartLoss, Prompt, Router, Sampler, Sampling,
+    Scoring, Transformer, gradients,
 };
 use serde_json::{Value, json};
 

@@ -9,6 +9,7 @@ mod cold_start;
 mod command;
 mod data;
 mod devices;
+mod devices_cli;
 mod engine;
 mod failures;
 mod faults;

@@ -2,6 +2,7 @@
 
 pub mod argument;
 pub mod decision;
+pub mod device;
 pub mod diagnostic;
 pub mod digest;
 pub mod named;

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::{
+    base::device::Device,
     cli::{CliError, Exit},
     model::{
         Config, Sampling,
@@ -49,6 +50,9 @@ pub struct Bench {
     /// Compute activations again in the backward pass instead of keeping them
     #[arg(long)]
     recompute: bool,
+    /// Where the model computes: `cpu`, `cuda` or `plain`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -68,6 +72,9 @@ pub struct Logits {
     /// A safetensors file with `input_ids`, i64 or u32, [batch, length]
     #[arg(long)]
     ids: PathBuf,
+    /// Where the model computes: `cpu`, `cuda` or `plain`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
     /// The safetensors file to write: `logits`, f32, [batch, length, vocabulary]
     #[arg(long)]
     out: PathBuf,
@@ -89,6 +96,9 @@ pub struct Generate {
     temperature: f32,
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Where the model computes: `cpu`, `cuda` or `plain`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
     /// The safetensors file to write: `ids`, i64, [batch, length + N], and `log_probs`, f32, [batch, N]
     #[arg(long)]
     out: PathBuf,
@@ -98,7 +108,8 @@ pub fn run(command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Bench(arguments) => bench(arguments)?,
         Command::Logits(arguments) => {
-            commands::logits(&arguments.dir, &arguments.ids, &arguments.out, &pool(None)?)?;
+            let (dir, ids, out) = (&arguments.dir, &arguments.ids, &arguments.out);
+            commands::logits(dir, ids, out, arguments.device, &pool(None)?)?;
         }
         Command::Generate(arguments) => {
             let sampling = Sampling {
@@ -108,7 +119,8 @@ pub fn run(command: &Command) -> Result<Exit, CliError> {
                 seed: arguments.seed,
                 ..Sampling::default()
             };
-            commands::generate(&arguments.dir, &arguments.ids, &arguments.out, &sampling, &pool(None)?)?;
+            let (dir, ids, out) = (&arguments.dir, &arguments.ids, &arguments.out);
+            commands::generate(dir, ids, out, &sampling, arguments.device, &pool(None)?)?;
         }
     }
     Ok(Exit::Done)
@@ -125,6 +137,7 @@ fn bench(arguments: &Bench) -> Result<(), CliError> {
         new: arguments.new.get(),
         repeats: arguments.repeats.get(),
         recompute: arguments.recompute,
+        device: arguments.device,
     };
     let report = bench::bench(&arguments.source, &settings, &pool(arguments.threads)?)?;
     if arguments.json {

@@ -12,6 +12,7 @@ use super::optimizer::{AdamW, AdamWSettings};
 use super::packed::Packed;
 use super::sampler::{Prompt, Sampler, Sampling};
 use super::transformer::Transformer;
+use crate::base::device::Device;
 use crate::base::rng::Stream;
 
 /// The most tokens of a part of a training step, unless one sequence is longer.
@@ -41,6 +42,8 @@ pub struct BenchSettings {
     pub repeats: usize,
     /// Whether a training step computes the activations of layers again instead of keeping them.
     pub recompute: bool,
+    /// Where the model computes.
+    pub device: Device,
 }
 
 /// What was measured.
@@ -58,6 +61,7 @@ pub struct BenchReport {
     pub repeats: usize,
     pub parameters: usize,
     pub recompute: bool,
+    pub device: &'static str,
     /// The most memory that the process held before the first step, in MiB: weights, optimiser, and the program.
     pub idle_rss_mb: f64,
     /// The largest difference between the log-probabilities of a completion as sampled and as training computes them.
@@ -80,6 +84,11 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
     } else {
         Transformer::init(Config::read(source)?, 0)?
     };
+    if settings.recompute && settings.device != Device::Cpu {
+        let text = format!("activations are computed again on the device `cpu` only, found `{}`", settings.device);
+        return Err(ModelError::Device(text));
+    }
+    model = model.on(settings.device)?;
     model.set_recompute(settings.recompute);
     let parameters = model.config().parameters();
     let measured = match settings.mode {
@@ -97,6 +106,7 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
         repeats: settings.repeats,
         parameters,
         recompute: settings.recompute,
+        device: settings.device.name(),
         idle_rss_mb: measured.idle,
         log_prob_difference: measured.difference,
     })

@@ -10,13 +10,14 @@ use super::error::ModelError;
 use super::packed::Packed;
 use super::sampler::{Prompt, Sampler, Sampling};
 use super::transformer::Transformer;
+use crate::base::device::Device;
 
 /// The name of the tensor of ids in a file of inputs.
 const INPUT: &str = "input_ids";
 
 /// Writes the `logits` (`[batch, length, vocabulary]`, f32) of the `input_ids` of a file.
-pub fn logits(dir: &Path, ids: &Path, out: &Path, pool: &rayon::ThreadPool) -> Result<(), ModelError> {
-    let model = Transformer::load(dir)?;
+pub fn logits(dir: &Path, ids: &Path, out: &Path, device: Device, pool: &rayon::ThreadPool) -> Result<(), ModelError> {
+    let model = Transformer::load(dir)?.on(device)?;
     let ids = Ids::read(ids)?;
     let every: Vec<u32> = (0..ids.length as u32).collect();
     let of_row = |row: &Vec<u32>| -> Result<Vec<f32>, ModelError> {
@@ -39,9 +40,10 @@ pub fn generate(
     ids: &Path,
     out: &Path,
     settings: &Sampling,
+    device: Device,
     pool: &rayon::ThreadPool,
 ) -> Result<(), ModelError> {
-    let model = Transformer::load(dir)?;
+    let model = Transformer::load(dir)?.on(device)?;
     let ids = Ids::read(ids)?;
     let vocab = model.config().vocab_size();
     if let Some(id) = ids.rows.iter().flatten().find(|id| **id as usize >= vocab) {

@@ -29,7 +29,6 @@ mod weights;
 pub use ahead::LogProbsAhead;
 pub use balance::{Balance, Pull};
 pub use config::{Config, DeepseekConfig, LlamaConfig, Qwen2Config, Qwen3MoeConfig, Rope, Scaling, SpecialTokens};
-pub use device::Device;
 pub use error::ModelError;
 pub use gradients::{Gradients, PartLoss, gradients};
 pub use optimizer::{AdamW, AdamWSettings, Moments};

@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
-use super::device::Device;
 use super::error::ModelError;
 use super::gradients::Gradients;
 use super::ops;
 use super::transformer::Transformer;
+use crate::base::device::Device;
 
 /// How many numbers one task updates.
 const CHUNK: usize = 1 << 15;

@@ -6,13 +6,13 @@ use candle_core::{Tensor, Var};
 
 use super::balance::Balance;
 use super::config::Config;
-use super::device::Device;
 use super::error::ModelError;
 use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::packed::Packed;
 use super::recompute::{Finish, Layers};
 use super::weights::{LayerPlan, Plan, Weight};
+use crate::base::device::Device;
 use crate::base::rng::Stream;
 
 /// A language model with trainable weights.
