@@ -61,11 +61,11 @@ fn check_one(
     overrides: &Overrides,
     test: Option<&Test>,
 ) -> (Program, Diagnostics) {
-    let (modules, mut diagnostics) = stdlib::load(sources);
+    let mut diagnostics = stdlib::load(sources);
     let (mut parsed, complaints) = overrides::Parsed::parse(overrides, sources);
     parsed.look_into(imports);
     diagnostics.extend(complaints);
-    let (stages, complaints) = names::Stages::collect(&modules, recipe, imports);
+    let (stages, complaints) = names::Stages::collect(recipe, imports);
     diagnostics.extend(complaints);
     let (program, complaints) = evaluate::program(sources, recipe, test, &stages, &parsed);
     diagnostics.extend(complaints);
