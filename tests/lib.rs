@@ -33,6 +33,7 @@ mod model_ops;
 mod model_slopes;
 mod model_training;
 mod plans;
+mod precision;
 mod preference;
 mod price;
 mod recipe_tests;

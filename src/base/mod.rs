@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod digest;
 pub mod named;
 pub mod placeholders;
+pub mod precision;
 pub mod predicate;
 pub mod reward;
 pub mod rng;

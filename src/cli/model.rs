@@ -6,12 +6,12 @@ use clap::ValueEnum;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::{
-    base::device::Device,
+    base::{device::Device, precision::Dtype},
     cli::{CliError, Exit},
     model::{
         Config, Sampling,
         bench::{self, BenchSettings, Mode},
-        commands,
+        commands::{self, Source},
     },
     report::format,
 };
@@ -53,6 +53,9 @@ pub struct Bench {
     /// Where the model computes: `cpu`, `cuda` or `plain`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
+    /// What the weights are rounded to: `f32` or `bf16`; all is computed in f32
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -75,6 +78,9 @@ pub struct Logits {
     /// Where the model computes: `cpu`, `cuda` or `plain`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
+    /// What the weights are rounded to: `f32` or `bf16`; all is computed in f32
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
     /// The safetensors file to write: `logits`, f32, [batch, length, vocabulary]
     #[arg(long)]
     out: PathBuf,
@@ -99,6 +105,9 @@ pub struct Generate {
     /// Where the model computes: `cpu`, `cuda` or `plain`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
+    /// What the weights are rounded to: `f32` or `bf16`; all is computed in f32
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
     /// The safetensors file to write: `ids`, i64, [batch, length + N], and `log_probs`, f32, [batch, N]
     #[arg(long)]
     out: PathBuf,
@@ -108,8 +117,8 @@ pub fn run(command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Bench(arguments) => bench(arguments)?,
         Command::Logits(arguments) => {
-            let (dir, ids, out) = (&arguments.dir, &arguments.ids, &arguments.out);
-            commands::logits(dir, ids, out, arguments.device, &pool(None)?)?;
+            let Logits { dir, ids, out, device, dtype } = arguments;
+            commands::logits(Source { dir, device: *device, dtype: *dtype }, ids, out, &pool(None)?)?;
         }
         Command::Generate(arguments) => {
             let sampling = Sampling {
@@ -119,8 +128,8 @@ pub fn run(command: &Command) -> Result<Exit, CliError> {
                 seed: arguments.seed,
                 ..Sampling::default()
             };
-            let (dir, ids, out) = (&arguments.dir, &arguments.ids, &arguments.out);
-            commands::generate(dir, ids, out, &sampling, arguments.device, &pool(None)?)?;
+            let Generate { dir, ids, out, device, dtype, .. } = arguments;
+            commands::generate(Source { dir, device: *device, dtype: *dtype }, ids, out, &sampling, &pool(None)?)?;
         }
     }
     Ok(Exit::Done)
@@ -138,6 +147,7 @@ fn bench(arguments: &Bench) -> Result<(), CliError> {
         repeats: arguments.repeats.get(),
         recompute: arguments.recompute,
         device: arguments.device,
+        dtype: arguments.dtype,
     };
     let report = bench::bench(&arguments.source, &settings, &pool(arguments.threads)?)?;
     if arguments.json {

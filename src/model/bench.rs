@@ -13,6 +13,7 @@ use super::packed::Packed;
 use super::sampler::{Prompt, Sampler, Sampling};
 use super::transformer::Transformer;
 use crate::base::device::Device;
+use crate::base::precision::Dtype;
 use crate::base::rng::Stream;
 
 /// The most tokens of a part of a training step, unless one sequence is longer.
@@ -44,6 +45,8 @@ pub struct BenchSettings {
     pub recompute: bool,
     /// Where the model computes.
     pub device: Device,
+    /// What the sampler keeps the weights in.
+    pub dtype: Dtype,
 }
 
 /// What was measured.
@@ -62,6 +65,7 @@ pub struct BenchReport {
     pub parameters: usize,
     pub recompute: bool,
     pub device: &'static str,
+    pub dtype: Dtype,
     /// The most memory that the process held before the first step, in MiB: weights, optimiser, and the program.
     pub idle_rss_mb: f64,
     /// The largest difference between the log-probabilities of a completion as sampled and as training computes them.
@@ -88,6 +92,13 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
         let text = format!("activations are computed again on the device `cpu` only, found `{}`", settings.device);
         return Err(ModelError::Device(text));
     }
+    if settings.dtype != Dtype::F32 {
+        if settings.mode == Mode::Train {
+            let text = format!("weights are trained in `f32`, found `{}`", settings.dtype);
+            return Err(ModelError::Weights(text));
+        }
+        model.round(settings.dtype.precision())?;
+    }
     model = model.on(settings.device)?;
     model.set_recompute(settings.recompute);
     let parameters = model.config().parameters();
@@ -107,6 +118,7 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
         parameters,
         recompute: settings.recompute,
         device: settings.device.name(),
+        dtype: settings.dtype,
         idle_rss_mb: measured.idle,
         log_prob_difference: measured.difference,
     })

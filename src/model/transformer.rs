@@ -13,6 +13,7 @@ use super::packed::Packed;
 use super::recompute::{Finish, Layers};
 use super::weights::{LayerPlan, Plan, Weight};
 use crate::base::device::Device;
+use crate::base::precision::Precision;
 use crate::base::rng::Stream;
 
 /// A language model with trainable weights.
@@ -141,6 +142,15 @@ impl Transformer {
         });
         let variables = variables.collect::<Result<_, candle_core::Error>>()?;
         Ok(Self { device, variables, ..self })
+    }
+
+    /// Rounds every weight to what some precision holds; the biases of routers stay as they are. All is computed in f32 as
+    /// before.
+    pub fn round(&mut self, precision: Precision) -> Result<(), ModelError> {
+        let round = |values: &[f32]| values.iter().map(|value| precision.round(*value)).collect();
+        let values = self.variables.iter().map(|(_, var)| ops::read(var, round));
+        let values = values.collect::<Result<_, candle_core::Error>>()?;
+        self.replace(values, self.biases.clone())
     }
 
     /// Where the model computes.

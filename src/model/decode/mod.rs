@@ -13,6 +13,7 @@ mod pack;
 mod pass;
 pub(super) mod plain;
 mod shard;
+mod table;
 
 pub(super) use decoder::Decoder;
 pub(super) use shard::{Queue, Shard};
