@@ -32,20 +32,23 @@ type HalfLane = [u16; LANES];
 
 /// Neighbouring numbers, however they are held.
 trait Held: Copy {
-    fn widen(self) -> Lane;
+    /// Writes them as they are multiplied. A loop into a place is vectorised, where a lane that is returned is not.
+    fn widen(&self, lane: &mut Lane);
 }
 
 impl Held for Lane {
     #[inline(always)]
-    fn widen(self) -> Lane {
-        self
+    fn widen(&self, lane: &mut Lane) {
+        *lane = *self;
     }
 }
 
 impl Held for HalfLane {
     #[inline(always)]
-    fn widen(self) -> Lane {
-        self.map(widen)
+    fn widen(&self, lane: &mut Lane) {
+        for index in 0..LANES {
+            lane[index] = widen(self[index]);
+        }
     }
 }
 
@@ -213,7 +216,10 @@ fn accumulate<H: Held, const R: usize, const P: usize>(
     // A copy on the stack lets the compiler hold the sums in registers.
     let mut held = *sums;
     for at in 0..depth {
-        let lanes: [Lane; P] = std::array::from_fn(|panel| panels[panel][at].widen());
+        let mut lanes = [[0.0; LANES]; P];
+        for panel in 0..P {
+            panels[panel][at].widen(&mut lanes[panel]);
+        }
         for row in 0..R {
             let factor = rows[row][at];
             for panel in 0..P {
