@@ -8,6 +8,7 @@ use std::{
 use regimen::{
     base::{
         argument::object,
+        device::Device,
         predicate::{Comparison, Constant, Predicate},
         span::{SourceId, Sources},
         units::Unit,
@@ -63,6 +64,7 @@ fn run(stage: &Stage, arguments: Value) -> Result<(), StageError> {
         pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
         cancelled: Arc::new(AtomicBool::new(false)),
         batch: 64,
+        device: Device::Cpu,
         checkpoints: Box::new(Nowhere(folder.path().to_owned())),
         reviews: Box::new(Nobody),
         progress: Box::new(|_| {}),

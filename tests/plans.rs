@@ -127,6 +127,7 @@ fn every_stage_of_the_library_is_understood_and_documented() {
     accuracy
     best
     brevity
+    cast
     code
     cold_start.few_shot
     cold_start.reflective

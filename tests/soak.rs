@@ -57,7 +57,7 @@ fn memory_is_flat_over_two_thousand_steps_and_two_hundred_thousand_tokens() {
             let prompt = |row: u64| Prompt { ids: parts[0].ids[..8].to_vec(), row: 8 * row, copies: 8 };
             let prompts: Vec<Prompt> = (8 * step..8 * step + 8).map(prompt).collect();
             let sampling = Sampling { max_new: 32, ..Sampling::default() };
-            let completions = Sampler::new(&model).unwrap().generate(&pool, &prompts, &sampling);
+            let completions = Sampler::new(&model).unwrap().generate(&pool, &prompts, &sampling).unwrap();
             drawn += completions.iter().map(|it| it.ids.len()).sum::<usize>();
         }
         if step == WARM {

@@ -2,10 +2,12 @@
 
 pub mod argument;
 pub mod decision;
+pub mod device;
 pub mod diagnostic;
 pub mod digest;
 pub mod named;
 pub mod placeholders;
+pub mod precision;
 pub mod predicate;
 pub mod reward;
 pub mod rng;

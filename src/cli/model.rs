@@ -6,11 +6,12 @@ use clap::ValueEnum;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::{
+    base::{device::Device, precision::Dtype},
     cli::{CliError, Exit},
     model::{
         Config, Sampling,
         bench::{self, BenchSettings, Mode},
-        commands,
+        commands::{self, Source},
     },
     report::format,
     stages::grpo::bench::{self as grpo, GrpoBench, GrpoReport},
@@ -53,6 +54,12 @@ pub struct Bench {
     /// Compute activations again in the backward pass instead of keeping them
     #[arg(long)]
     recompute: bool,
+    /// Where the model computes: `cpu`, `cuda` or `plain`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
+    /// What the weights are rounded to: `f32` or `bf16`; all is computed in f32
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -74,6 +81,12 @@ pub struct Logits {
     /// A safetensors file with `input_ids`, i64 or u32, [batch, length]
     #[arg(long)]
     ids: PathBuf,
+    /// Where the model computes: `cpu`, `cuda` or `plain`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
+    /// What the weights are rounded to: `f32` or `bf16`; all is computed in f32
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
     /// The safetensors file to write: `logits`, f32, [batch, length, vocabulary]
     #[arg(long)]
     out: PathBuf,
@@ -95,6 +108,12 @@ pub struct Generate {
     temperature: f32,
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Where the model computes: `cpu`, `cuda` or `plain`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
+    /// What the weights are rounded to: `f32` or `bf16`; all is computed in f32
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
     /// The safetensors file to write: `ids`, i64, [batch, length + N], and `log_probs`, f32, [batch, N]
     #[arg(long)]
     out: PathBuf,
@@ -104,7 +123,8 @@ pub fn run(command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Bench(arguments) => bench(arguments)?,
         Command::Logits(arguments) => {
-            commands::logits(&arguments.dir, &arguments.ids, &arguments.out, &pool(None)?)?;
+            let Logits { dir, ids, out, device, dtype } = arguments;
+            commands::logits(Source { dir, device: *device, dtype: *dtype }, ids, out, &pool(None)?)?;
         }
         Command::Generate(arguments) => {
             let sampling = Sampling {
@@ -114,7 +134,8 @@ pub fn run(command: &Command) -> Result<Exit, CliError> {
                 seed: arguments.seed,
                 ..Sampling::default()
             };
-            commands::generate(&arguments.dir, &arguments.ids, &arguments.out, &sampling, &pool(None)?)?;
+            let Generate { dir, ids, out, device, dtype, .. } = arguments;
+            commands::generate(Source { dir, device: *device, dtype: *dtype }, ids, out, &sampling, &pool(None)?)?;
         }
     }
     Ok(Exit::Done)
@@ -143,6 +164,8 @@ fn bench(arguments: &Bench) -> Result<(), CliError> {
         new: or(arguments.new, 128),
         repeats: arguments.repeats.get(),
         recompute: arguments.recompute,
+        device: arguments.device,
+        dtype: arguments.dtype,
     };
     let report = bench::bench(&arguments.source, &settings, &pool(arguments.threads)?)?;
     if arguments.json {

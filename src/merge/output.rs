@@ -10,7 +10,8 @@ use std::{
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{MergeError, precision::Precision};
+use super::MergeError;
+use crate::base::precision::Precision;
 
 /// How many numbers one thread writes at a time.
 const CHUNK: usize = 1 << 17;

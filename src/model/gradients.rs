@@ -63,7 +63,7 @@ pub fn gradients<P: Sync>(
         }
     };
     pool.scope(|scope| {
-        for _ in 0..pool.current_num_threads().min(parts.len()) {
+        for _ in 0..model.device().at_once(pool.current_num_threads()).min(parts.len()) {
             scope.spawn(|_| work());
         }
     });

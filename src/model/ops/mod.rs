@@ -33,7 +33,7 @@ pub use mlp::mlp;
 pub use rms_norm::rms_norm;
 pub use route::{Choice, route, route_balanced};
 pub use select_rows::select_rows;
-pub(in crate::model) use storage::read;
+pub(in crate::model) use storage::{Plainly, read};
 
 /// The compositions in plain Candle.
 pub mod reference {

@@ -127,7 +127,7 @@ fn step(trainer: &mut Trainer, sizes: &GrpoBench, pool: &ThreadPool, at: u64) ->
     });
     let prompts: Vec<Prompt> = prompts.collect();
     let sampling = Sampling { max_new: sizes.new, stop: vec![STOP], ..Sampling::default() };
-    let completions = Sampler::new(&trainer.model)?.generate(pool, &prompts, &sampling);
+    let completions = Sampler::new(&trainer.model)?.generate(pool, &prompts, &sampling)?;
     let generation = start.elapsed().as_secs_f64();
 
     let rewards = sums.iter().zip(completions.chunks(sizes.group.max(1)));
