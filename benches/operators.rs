@@ -3,7 +3,11 @@
 //!
 //! `cargo bench --bench operators` prints criterion's figures, and at the end how near each operation comes to the ceiling:
 //! the rate of a large product of matrices, measured in the same run.
-#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a bench reads the clock, and ends where anything fails"
+)]
 
 use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Duration, time::Instant};
 
@@ -27,13 +31,16 @@ const VOCAB: usize = 4096;
 const EXPERTS: usize = 12;
 const INNER: usize = 256;
 
+/// What an operation makes of its leaves.
+type Compute<'a> = Box<dyn Fn(&[Var]) -> Result<Tensor> + 'a>;
+
 /// One operation with its composition, its leaves, and the floating-point operations of its forward pass.
 struct Subject<'a> {
     name: &'a str,
     flops: usize,
     leaves: Vec<Var>,
-    native: Box<dyn Fn(&[Var]) -> Result<Tensor> + 'a>,
-    plain: Box<dyn Fn(&[Var]) -> Result<Tensor> + 'a>,
+    native: Compute<'a>,
+    plain: Compute<'a>,
 }
 
 /// The fastest seconds seen of every measurement, by operation and kind.
