@@ -261,7 +261,7 @@ fn a_profile_says_where_things_run() {
     insta::assert_snapshot!(test.run("run a.rgm"), @r"
     exit 1
     --- stderr
-    error: regimen.yaml: unknown field `stores`, expected one of `threads`, `checkpoint_every`, `batch`, `store`
+    error: regimen.yaml: unknown field `stores`, expected one of `threads`, `checkpoint_every`, `batch`, `device`, `store`
     ");
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use insta::assert_snapshot;
 use regimen::{
+    base::device::Device,
     data::{
         bpe,
         dataset::{self, Dataset, Writer},
@@ -65,6 +66,7 @@ impl Step {
             pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
             cancelled: Arc::default(),
             batch: 64,
+            device: Device::Cpu,
             checkpoints: Box::new(Nowhere(self.folder.path().to_owned())),
             reviews: Box::new(Nobody),
             progress: Box::new(|_| {}),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use regimen::{
-    base::{digest::Digest, named::Named, predicate::Comparison, span::Span},
+    base::{device::Device, digest::Digest, named::Named, predicate::Comparison, span::Span},
     lang::Type,
     plan::{Condition, Figure, Gate, Graph, Output, Plan, Side, Step, StepId},
     run::{Event, Interrupts, Logged, Options, Outcome, RunError, Status, digest_inputs, run},
@@ -155,6 +155,7 @@ impl Kitchen {
             address: address.into(),
             stage: stage.into(),
             version: 1,
+            device: Device::Cpu,
             arguments: arguments.as_object().unwrap().clone().into_iter().map(|(name, it)| (name, it.into())).collect(),
             files: BTreeMap::new(),
             inputs,

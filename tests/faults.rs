@@ -29,12 +29,11 @@ use regimen::{
 use crate::harness::Test;
 
 const RECIPE: &str = include_str!("fixtures/e2e/small.rgm");
-const EVERY_STAGE: &str = include_str!("fixtures/e2e/faults.rgm");
 const ANSWERS: &str = include_str!("fixtures/e2e/answers.jsonl");
 
 /// A folder with the small recipe in it, in memory where there is such a disk: what is tried here many times over is
 /// what happens when a disk fails, and not how long it takes to sync.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.unwrap();
@@ -43,11 +42,11 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn plan(folder: &Path) -> Plan {
+pub fn plan(folder: &Path) -> Plan {
     plan_of(RECIPE, folder)
 }
 
-fn plan_of(recipe: &str, folder: &Path) -> Plan {
+pub fn plan_of(recipe: &str, folder: &Path) -> Plan {
     let mut sources = Sources::default();
     let id = sources.add("a.rgm", recipe);
     let (file, _) = syntax::parse(id, recipe);
@@ -61,12 +60,12 @@ fn plan_of(recipe: &str, folder: &Path) -> Plan {
 }
 
 /// How a run came out: the digests of the outputs, or everything that was said to be wrong.
-fn run(plan: &Plan, store: &Store, watch: impl FnMut(&Event)) -> Result<BTreeMap<String, Digest>, String> {
+pub fn run(plan: &Plan, store: &Store, watch: impl FnMut(&Event)) -> Result<BTreeMap<String, Digest>, String> {
     run_keeping(plan, store, None, watch)
 }
 
 /// As [`run`], with states of long steps kept so often.
-fn run_keeping(
+pub fn run_keeping(
     plan: &Plan,
     store: &Store,
     every: Option<Duration>,
@@ -101,7 +100,7 @@ fn damaged(store: &Store) -> Vec<Digest> {
     store.objects().into_iter().filter(|digest| store.inspect(digest, None).is_some()).collect()
 }
 
-fn assert_sound(store: &Store, case: &str) {
+pub fn assert_sound(store: &Store, case: &str) {
     assert_eq!(damaged(store), [], "{case}");
     assert_eq!(store.damaged_records(), Vec::<PathBuf>::new(), "{case}");
 }
@@ -160,113 +159,6 @@ fn a_disk_that_fails_under_any_operation_is_told_of_and_harms_nothing() {
 fn every_operation_that_fails_is_told_of_and_harms_nothing() {
     let (cases, ended) = strike_each(1);
     println!("{cases} cases, of which {ended} ended the run");
-}
-
-/// Lets a disk fail again and again under a recipe with every kind of stage: each run comes further than the one before,
-/// and the last one is not struck. Gives by kind of operation how many were struck.
-fn strike_on_the_way(seed: u64, most: u64) -> BTreeMap<String, usize> {
-    let folder = folder();
-    let plan = plan_of(EVERY_STAGE, folder.path());
-    let undisturbed = run(&plan, &Store::open(folder.path().join("quiet")), |_| {}).unwrap();
-    let store = Store::open(folder.path().join("struck"));
-    let stream = Stream::new(seed, "strike");
-    let mut struck = BTreeMap::new();
-    for round in 0.. {
-        let draw = |count, column| stream.below(count, round, column);
-        // The further they lie apart, the fewer are struck; a step that keeps states comes on at any distance.
-        let apart = 2 + draw(most, 0) + round;
-        let what = ["any:before", "any:after", "write:half", "write:before"][draw(4, 1) as usize];
-        let points: Vec<String> =
-            (1..=100).map(|at| format!("{what}:{}={}", at * apart, ["ENOSPC", "EIO"][(at % 2) as usize])).collect();
-        let case = format!("seed {seed}, round {round}, each {apart}th of {what}");
-        let armed = faults::arm(store.root(), &points.join(",")).unwrap();
-        // Without states a step is struck in the files that it leaves, with them in what it goes on from.
-        let every = (round % 2 == 0).then_some(Duration::ZERO);
-        let end = run_keeping(&plan, &store, every, |_| {});
-        let hit = armed.struck();
-        drop(armed);
-        *struck.entry(what.to_owned()).or_default() += hit as usize;
-        assert_sound(&store, &case);
-        match end {
-            Ok(outputs) => assert_eq!(outputs, undisturbed, "{case}"),
-            Err(errors) => {
-                let path = store.root().display().to_string();
-                let texts = ["the disk is full", "Input/output error (os error 5)"];
-                let told = |line: &str| line.contains(&path) && texts.iter().any(|text| line.ends_with(text));
-                assert!(errors.lines().all(told) && !errors.is_empty(), "{case}: {errors}");
-                continue;
-            }
-        }
-        if hit == 0 {
-            break;
-        }
-    }
-    assert_eq!(run(&plan, &store, |_| {}).as_ref(), Ok(&undisturbed), "seed {seed}");
-    struck
-}
-
-#[test]
-fn a_disk_that_fails_under_any_stage_is_told_of_and_harms_nothing() {
-    let struck = strike_on_the_way(1, 100);
-    assert!(struck.values().sum::<usize>() > 30 && struck.len() > 2, "{struck:?}");
-}
-
-/// Many times over: `cargo test --test suite under_all_stages -- --ignored --nocapture`. `ROUNDS` says how often, `SEED`
-/// from where on.
-#[test]
-#[ignore = "takes minutes"]
-fn a_disk_that_fails_under_all_stages_is_told_of_and_harms_nothing() {
-    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |it| it.parse().unwrap());
-    let first = number("SEED", 1);
-    let mut struck = BTreeMap::<String, usize>::new();
-    for seed in first..first + number("ROUNDS", 40) {
-        strike_on_the_way(seed, 10 + seed % 70)
-            .into_iter()
-            .for_each(|(kind, hits)| *struck.entry(kind).or_default() += hits);
-        println!("seed {seed}: {struck:?}");
-    }
-}
-
-/// No process may write a file longer than so many KiB, whoever writes it: the stages, the store, or the index's library.
-fn run_with_files_up_to(test: &Test, arguments: &str, kibibytes: u64) -> std::process::Output {
-    // The signal that comes with it would end the process; without it there is an error.
-    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", 2 * kibibytes);
-    let program = test.command("").get_program().to_owned();
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", &script]).arg(program).args(arguments.split_whitespace()).current_dir(test.path(""));
-    command.stdin(Stdio::null()).output().unwrap()
-}
-
-#[test]
-fn files_that_cannot_grow_are_told_of_and_harm_nothing() {
-    let test = Test::new().file("a.rgm", EVERY_STAGE);
-    let undisturbed = test.done("run a.rgm --json --store quiet").outputs();
-    let run = "run a.rgm --json --threads 1 --checkpoint-every 0s --store limited";
-    let mut ended = Vec::new();
-    for kibibytes in [1, 2, 5, 9, 16, 40, 200, 700] {
-        let output = run_with_files_up_to(&test, run, kibibytes);
-        let (out, err) = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it).into_owned()).into();
-        assert!(!err.contains("panicked"), "{kibibytes}: {err}");
-        assert_sound(&Store::open(test.path("limited")), &format!("{kibibytes} KiB"));
-        if output.status.success() {
-            continue;
-        }
-        assert!([3, 5].contains(&output.status.code().unwrap()), "{kibibytes}: {:?} {err}", output.status);
-        assert!((out + &err).contains("larger than the system allows"), "{kibibytes}: {err}");
-        ended.push(kibibytes);
-    }
-    assert!(ended.len() > 2, "{ended:?}");
-    let store = Store::open(test.path("limited"));
-    assert_eq!(test.done(run).outputs(), undisturbed);
-    assert_sound(&store, "without a limit");
-    // The index lost writes, or all of itself, and no record with that.
-    assert_eq!(all_stages(&Indexed::new(&store)), all_stages(&Records::new(&store)));
-}
-
-/// The keys of all records by stage, as a history tells them.
-fn all_stages(history: &dyn History) -> BTreeMap<&'static str, Vec<Digest>> {
-    let keys = |stage: &'static str| history.of_stage(stage).all().iter().map(|it| it.key).collect();
-    stages::REGISTRY.iter().map(|stage| (stage.name, keys(stage.name))).collect()
 }
 
 #[test]

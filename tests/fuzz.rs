@@ -1,7 +1,7 @@
 //! Recipes cut up and put together anew, through parser, checker and formatter: nothing panics, nothing takes long.
 //!
-//! `FUZZ_INPUTS=1000000 cargo test fuzz:: -- --nocapture` runs as many inputs, from `FUZZ_SEED` on, and says how long they
-//! took; without it a few run with every test.
+//! `FUZZ_INPUTS=1000000 cargo test fuzz:: -- --nocapture` runs as many inputs, those of `FUZZ_SEED`, and says how long they
+//! took and how much memory; without it a few run with every test.
 
 use std::{
     env, fs,
@@ -21,6 +21,9 @@ use regimen::{
 
 /// No input may take longer.
 const LONGEST: Duration = Duration::from_secs(1);
+
+/// Nor may the whole process ever hold more, in KiB.
+const LARGEST: u64 = 1 << 20;
 
 const SCRAPS: [&str; 44] = [
     "(",
@@ -85,32 +88,38 @@ fn corpus() -> Vec<String> {
     found
 }
 
-/// An input: some recipe with a few of its tokens left out, doubled, swapped, or taken from elsewhere.
-fn input(corpus: &[String], stream: &Stream, number: u64) -> String {
+/// An input: some recipe with a few of its tokens left out, doubled, swapped, broken, or taken from elsewhere.
+fn input(corpus: &[Vec<&str>], stream: &Stream, number: u64) -> String {
     let mut low = 0;
     let mut below = |bound: usize| {
         low += 1;
         stream.below(bound as u64, number, low) as usize
     };
-    let text = &corpus[below(corpus.len())];
-    let other = &corpus[below(corpus.len())];
-    let mut parts: Vec<&str> = pieces(text);
-    let others: Vec<&str> = pieces(other);
+    let whole = &corpus[below(corpus.len())];
+    let others = &corpus[below(corpus.len())];
     // Whole recipes are long; most inputs are a window of one.
-    let lines: Vec<usize> = (0..parts.len()).filter(|at| *at == 0 || parts[at - 1] == "\n").collect();
+    let lines: Vec<usize> = (0..whole.len()).filter(|at| *at == 0 || whole[at - 1] == "\n").collect();
     let start = if lines.is_empty() { 0 } else { lines[below(lines.len())] };
-    parts = parts.into_iter().skip(start).take(1 + below(160)).collect();
+    let mut parts: Vec<&str> = whole.iter().copied().skip(start).take(1 + below(160)).collect();
     for _ in 0..below(5) {
         let at = below(parts.len() + 1);
-        match below(7) {
+        match below(8) {
             0 if at < parts.len() => drop(parts.remove(at)),
             1 if at < parts.len() => parts.insert(at, parts[at]),
             2 if at + 1 < parts.len() => parts.swap(at, at + 1),
             3 if !others.is_empty() => parts.insert(at, others[below(others.len())]),
             4 => {
                 let scrap = SCRAPS[below(SCRAPS.len())];
-                let times = if below(50) == 0 { 300 } else { 1 };
-                (0..times).for_each(|_| parts.insert(at, scrap));
+                let times = match below(1_000) {
+                    0 => 20_000,
+                    1..20 => 300,
+                    _ => 1,
+                };
+                parts.splice(at..at, std::iter::repeat_n(scrap, times));
+            }
+            5 if at < parts.len() => {
+                let middle = parts[at].floor_char_boundary(below(parts[at].len() + 1));
+                parts[at] = if below(2) == 0 { &parts[at][middle..] } else { &parts[at][..middle] };
             }
             _ => parts.insert(at, SCRAPS[below(SCRAPS.len())]),
         }
@@ -161,7 +170,8 @@ fn every_recipe_is_read_directly_as_by_the_grammar() {
 fn recipes_in_pieces_are_survived() {
     let number = |name: &str| env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
     let (inputs, seed) = (number("FUZZ_INPUTS").unwrap_or(300), number("FUZZ_SEED").unwrap_or(0));
-    let (corpus, stream) = (corpus(), Stream::new(seed, "fuzz"));
+    let (texts, stream) = (corpus(), Stream::new(seed, "fuzz"));
+    let corpus: Vec<Vec<&str>> = texts.iter().map(|it| pieces(it)).collect();
     let start = Instant::now();
     let (mut parsed, mut slowest) = (0, (Duration::ZERO, String::new()));
     for number in 0..inputs {
@@ -172,8 +182,17 @@ fn recipes_in_pieces_are_survived() {
             slowest = (before.elapsed(), text);
         }
     }
-    println!("{inputs} inputs, {parsed} of them parse, {:?}; the slowest took {:?}", start.elapsed(), slowest.0);
+    let (took, memory) = (start.elapsed(), peak_memory());
+    println!("{inputs} inputs, {parsed} of them parse, {took:?}; the slowest took {:?}; {memory} KiB", slowest.0);
     if number("FUZZ_INPUTS").is_some() {
         assert!(slowest.0 < LONGEST, "{:?} took {:?}", slowest.1, slowest.0);
+        assert!(memory < LARGEST, "{memory} KiB");
     }
+}
+
+/// The most memory that the process has held, in KiB; 0 where the system does not say.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+    line.and_then(|it| it.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }

@@ -131,7 +131,7 @@ small = parts(text)
 soup  = merge.linear([model, zero])
 scores = for m in [model, zero] { eval(m, train, seed) }
 require scores[zero].pass1 > 0.5
-output soup
+output soup, small
 "#;
 
 #[test]
@@ -258,7 +258,7 @@ fn an_editor_is_served() {
     soup  = merge.linear([model, zero])
     scores = for m in [model, zero] { eval(m, train, seed = luck) }
     require scores[zero].pass1 > 0.5
-    output soup
+    output soup, small
     "#);
     let refused =
         client.request("textDocument/rename", json!({"textDocument": {"uri": uri}, "position": at, "newName": "for"}));

@@ -8,15 +8,12 @@ use std::{
 use regimen::{
     base::{
         argument::object,
+        device::Device,
         predicate::{Comparison, Constant, Predicate},
         span::{SourceId, Sources},
         units::Unit,
     },
-    lang::{
-        self, Overrides, Program, Type,
-        signature::Signature,
-        stdlib::{self, Module},
-    },
+    lang::{self, Overrides, Program, Type, signature::Signature, stdlib},
     reward::{row, score::FUNCTIONS},
     stages::{Context, REGISTRY, Stage, StageError, checkpoint::Nowhere, review::Nobody, scorer::ASKING},
     syntax::{self, ast::Item},
@@ -28,14 +25,8 @@ use crate::harness::Test;
 /// A recipe that calls every stage with the least that it must be given, and one with the most.
 const RECIPES: [&str; 2] = [include_str!("fixtures/e2e/least.rgm"), include_str!("fixtures/e2e/most.rgm")];
 
-fn modules() -> Vec<Module> {
-    let (modules, diagnostics) = stdlib::load(&mut Sources::default());
-    assert!(diagnostics.is_empty());
-    modules
-}
-
-fn signatures(modules: &[Module]) -> Vec<Signature<'_>> {
-    let items = modules.iter().flat_map(|module| &module.file.items);
+fn signatures() -> Vec<Signature<'static>> {
+    let items = stdlib::modules().iter().flat_map(|module| &module.file.items);
     let stages = items.filter_map(|item| if let Item::Stage(stage) = item { Some(stage) } else { None });
     stages
         .map(Signature::read)
@@ -73,6 +64,7 @@ fn run(stage: &Stage, arguments: Value) -> Result<(), StageError> {
         pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
         cancelled: Arc::new(AtomicBool::new(false)),
         batch: 64,
+        device: Device::Cpu,
         checkpoints: Box::new(Nowhere(folder.path().to_owned())),
         reviews: Box::new(Nobody),
         progress: Box::new(|_| {}),
@@ -86,8 +78,7 @@ fn quoted(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_stage_has_a_signature_and_every_signature_a_stage() {
-    let modules = modules();
-    let signatures = signatures(&modules);
+    let signatures = signatures();
     let declared: BTreeSet<&str> = signatures.iter().filter(|it| is_step(it)).map(|it| it.path.as_str()).collect();
     let registered: BTreeSet<&str> = REGISTRY.iter().map(|stage| stage.name).collect();
     assert_eq!(declared, registered);
@@ -97,8 +88,7 @@ fn every_stage_has_a_signature_and_every_signature_a_stage() {
 
 #[test]
 fn every_stage_and_every_parameter_is_documented() {
-    let modules = modules();
-    for signature in signatures(&modules) {
+    for signature in signatures() {
         assert!(!signature.docs.is_empty(), "{}", signature.path);
         for parameter in &signature.parameters {
             assert!(parameter.docs.ends_with('.'), "{}({})", signature.path, parameter.name);
@@ -109,9 +99,8 @@ fn every_stage_and_every_parameter_is_documented() {
 /// A stage that is handed an argument it does not know tells which ones it knows.
 #[test]
 fn the_arguments_of_a_signature_are_those_of_its_stage() {
-    let modules = modules();
     let mut wrong = Vec::new();
-    for signature in signatures(&modules).iter().filter(|it| is_step(it)) {
+    for signature in signatures().iter().filter(|it| is_step(it)) {
         let stage = REGISTRY.iter().find(|stage| stage.name == signature.path).unwrap();
         let declared: BTreeSet<String> =
             signature.parameters.iter().filter(|it| !it.positional).map(|it| it.name.to_owned()).collect();
@@ -186,9 +175,8 @@ fn the_most_that_can_be_given_is_every_parameter_of_every_stage() {
         let written = call.argument_spans.iter().filter(|(_, span)| span.source == recipe);
         given.extend(written.map(|(name, _)| format!("{}({name})", call.stage)));
     }
-    let modules = modules();
     let mut missing = Vec::new();
-    for signature in signatures(&modules).iter().filter(|it| is_step(it)) {
+    for signature in signatures().iter().filter(|it| is_step(it)) {
         let parameters = signature.parameters.iter().filter(|it| !it.positional);
         let names = parameters.map(|it| format!("{}({})", signature.path, it.name));
         missing.extend(names.filter(|name| !given.contains(name)));
@@ -198,9 +186,8 @@ fn the_most_that_can_be_given_is_every_parameter_of_every_stage() {
 
 #[test]
 fn every_scoring_function_is_declared_and_every_declared_one_is_there() {
-    let modules = modules();
     let declared: BTreeSet<String> =
-        signatures(&modules).into_iter().filter(|it| it.returns == Type::Reward).map(|it| it.path).collect();
+        signatures().into_iter().filter(|it| it.returns == Type::Reward).map(|it| it.path).collect();
     let own = FUNCTIONS.iter().map(|function| function.name);
     let asking = ASKING.iter().map(|function| function.name);
     assert_eq!(declared, own.chain(asking).map(str::to_owned).collect());
@@ -209,9 +196,8 @@ fn every_scoring_function_is_declared_and_every_declared_one_is_there() {
 /// A condition on a field that is unknown names those that are known. Texts are there for the code alone so far.
 #[test]
 fn every_field_of_a_condition_is_declared_and_every_declared_one_is_there() {
-    let modules = modules();
     let mut declared = BTreeSet::new();
-    for signature in signatures(&modules) {
+    for signature in signatures() {
         let condition = match &signature.returns {
             Type::Predicate => Predicate::Is(signature.path.clone()),
             Type::Amount(units) => {

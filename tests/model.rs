@@ -7,19 +7,19 @@ use candle_core::{Device, Tensor};
 use regimen::model::{AdamW, AdamWSettings, Config, Gradients, ModelError, Packed, PartLoss, Transformer, gradients};
 use serde_json::Value;
 
-const FIXTURES: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
+pub(crate) const FIXTURES: [&str; 6] = ["dsv3_group", "dsv3_noqlora", "dsv3_yarn", "llama", "qwen2", "qwen3_moe"];
 
 /// One tiny model, and what it computes.
-struct Fixture {
+pub(crate) struct Fixture {
     dir: PathBuf,
-    model: Transformer,
-    expected: HashMap<String, Tensor>,
+    pub(crate) model: Transformer,
+    pub(crate) expected: HashMap<String, Tensor>,
     inputs: Value,
-    meta: Value,
+    pub(crate) meta: Value,
 }
 
 impl Fixture {
-    fn open(name: &str) -> Self {
+    pub(crate) fn open(name: &str) -> Self {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         let json = |file: &str| serde_json::from_str(&std::fs::read_to_string(dir.join(file)).unwrap()).unwrap();
         Self {
@@ -31,25 +31,25 @@ impl Fixture {
         }
     }
 
-    fn sequences(&self, name: &str) -> Vec<Vec<u32>> {
+    pub(crate) fn sequences(&self, name: &str) -> Vec<Vec<u32>> {
         serde_json::from_value(self.inputs[name].clone()).unwrap()
     }
 
-    fn expected(&self, name: &str) -> Vec<f32> {
+    pub(crate) fn expected(&self, name: &str) -> Vec<f32> {
         self.expected[name].flatten_all().unwrap().to_vec1().unwrap()
     }
 }
 
-fn all_rows(packed: &Packed) -> Vec<u32> {
+pub(crate) fn all_rows(packed: &Packed) -> Vec<u32> {
     (0..packed.ids.len() as u32).collect()
 }
 
-fn packed(sequences: &[Vec<u32>]) -> Packed {
+pub(crate) fn packed(sequences: &[Vec<u32>]) -> Packed {
     Packed::new(sequences.iter().map(Vec::as_slice))
 }
 
 /// The rows that predict a next token, and those tokens.
-fn next_tokens(packed: &Packed) -> (Vec<u32>, Vec<u32>) {
+pub(crate) fn next_tokens(packed: &Packed) -> (Vec<u32>, Vec<u32>) {
     let (mut rows, mut targets, mut start) = (Vec::new(), Vec::new(), 0);
     for length in &packed.lengths {
         for at in start..start + length - 1 {
@@ -61,12 +61,12 @@ fn next_tokens(packed: &Packed) -> (Vec<u32>, Vec<u32>) {
     (rows, targets)
 }
 
-fn pool(threads: usize) -> rayon::ThreadPool {
+pub(crate) fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
 }
 
 /// The gradients of the mean loss over all predicted tokens, each part a batch of its own.
-fn mean_loss(model: &Transformer, parts: &[Packed], threads: usize) -> Gradients {
+pub(crate) fn mean_loss(model: &Transformer, parts: &[Packed], threads: usize) -> Gradients {
     let count: usize = parts.iter().map(|part| next_tokens(part).0.len()).sum();
     gradients(model, &pool(threads), parts, |part| {
         let (rows, targets) = next_tokens(part);
@@ -78,7 +78,7 @@ fn mean_loss(model: &Transformer, parts: &[Packed], threads: usize) -> Gradients
 }
 
 /// The gradients by the hub's names.
-fn by_name<'a>(model: &'a Transformer, gradients: &'a Gradients) -> Vec<(&'a str, &'a [f32])> {
+pub(crate) fn by_name<'a>(model: &'a Transformer, gradients: &'a Gradients) -> Vec<(&'a str, &'a [f32])> {
     let variables = model.plan().variables.iter().zip(&gradients.tensors);
     variables
         .flat_map(|(variable, values)| {
@@ -87,12 +87,12 @@ fn by_name<'a>(model: &'a Transformer, gradients: &'a Gradients) -> Vec<(&'a str
         .collect()
 }
 
-fn worst(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn worst(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-fn norm(values: impl Iterator<Item = f32>) -> f64 {
+pub(crate) fn norm(values: impl Iterator<Item = f32>) -> f64 {
     values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
 }
 

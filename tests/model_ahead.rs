@@ -268,6 +268,6 @@ fn the_layers_change_no_completion() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let prompts = [regimen::model::Prompt { ids: vec![4, 5, 6], row: 0, copies: 3 }];
     let sampling = regimen::model::Sampling { max_new: 12, seed: 3, ..Default::default() };
-    let generate = |model: &Transformer| Sampler::new(model).unwrap().generate(&pool, &prompts, &sampling);
+    let generate = |model: &Transformer| Sampler::new(model).unwrap().generate(&pool, &prompts, &sampling).unwrap();
     assert_eq!(generate(&with), generate(&without));
 }

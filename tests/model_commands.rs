@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use regimen::base::{device::Device, precision};
 use regimen::model::bench::{BenchSettings, Mode, bench};
 use regimen::model::{Sampling, commands};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -51,6 +52,11 @@ fn longs(file: &Path, name: &str) -> (Vec<usize>, Vec<i64>) {
     (tensor.shape().to_vec(), numbers.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
 }
 
+/// A folder as it is, on the usual device.
+fn source(dir: &Path) -> commands::Source<'_> {
+    commands::Source { dir, device: Device::Cpu, dtype: precision::Dtype::F32 }
+}
+
 fn greedy(max_new: usize) -> Sampling {
     Sampling { temperature: 0.0, max_new, ..Sampling::default() }
 }
@@ -62,7 +68,7 @@ fn logits_are_those_of_transformers() {
     for name in MODELS {
         for kind in [Dtype::I64, Dtype::U32] {
             write_ids(&input, kind, &ids(name, "input_ids"));
-            commands::logits(&fixture(name), &input, &output, &pool()).unwrap();
+            commands::logits(source(&fixture(name)), &input, &output, &pool()).unwrap();
             let (shape, found) = floats(&output, "logits");
             let (expected_shape, expected) = floats(&fixture(name).join("expected.safetensors"), "logits");
             assert_eq!(shape, expected_shape);
@@ -80,7 +86,7 @@ fn completions_are_those_of_transformers() {
         let (prompt, expected) = (ids(name, "prompt"), ids(name, "greedy_ids"));
         write_ids(&input, Dtype::I64, &[prompt[0].clone(), prompt[0].clone()]);
         let settings = greedy(expected[0].len() - prompt[0].len());
-        commands::generate(&fixture(name), &input, &output, &settings, &pool()).unwrap();
+        commands::generate(source(&fixture(name)), &input, &output, &settings, &pool()).unwrap();
         let found = longs(&output, "ids");
         assert_eq!(found, (vec![2, expected[0].len()], [expected[0].clone(), expected[0].clone()].concat()), "{name}");
         let (shape, log_probs) = floats(&output, "log_probs");
@@ -97,7 +103,7 @@ fn a_row_that_ends_early_is_filled_up() {
     let prompt = ids("dsv3_group", "prompt");
     write_ids(&input, Dtype::U32, &prompt);
     let settings = Sampling { stop: vec![46], ..greedy(4) };
-    commands::generate(&fixture("dsv3_group"), &input, &output, &settings, &pool()).unwrap();
+    commands::generate(source(&fixture("dsv3_group")), &input, &output, &settings, &pool()).unwrap();
     assert_eq!(longs(&output, "ids"), (vec![1, 11], [prompt[0].as_slice(), &[46; 4]].concat()));
     assert_eq!(floats(&output, "log_probs").1[1..], [0.0; 3]);
 }
@@ -108,7 +114,7 @@ fn ids_that_cannot_be_are_refused() {
     let (input, output) = (folder.path().join("ids.safetensors"), folder.path().join("out.safetensors"));
     let refusal = |rows: &[Vec<i64>]| {
         write_ids(&input, Dtype::I64, rows);
-        let error = commands::generate(&fixture("llama"), &input, &output, &greedy(1), &pool()).unwrap_err();
+        let error = commands::generate(source(&fixture("llama")), &input, &output, &greedy(1), &pool()).unwrap_err();
         error.to_string().replace(&folder.path().display().to_string(), "FOLDER")
     };
     assert_eq!(refusal(&[vec![3, 256]]), "expected ids below the vocabulary's size 256, found 256");
@@ -120,14 +126,23 @@ fn ids_that_cannot_be_are_refused() {
 
 #[test]
 fn a_measurement_names_what_it_measured() {
-    let settings = BenchSettings { mode: Mode::Train, batch: 3, length: 8, new: 4, repeats: 3, recompute: false };
+    let settings = BenchSettings {
+        mode: Mode::Train,
+        batch: 3,
+        length: 8,
+        new: 4,
+        repeats: 3,
+        recompute: false,
+        device: Device::Cpu,
+        dtype: precision::Dtype::F32,
+    };
     for mode in [Mode::Train, Mode::Generate] {
         let report = bench(&fixture("dsv3_group"), &BenchSettings { mode, ..settings }, &pool()).unwrap();
         let rates = report.tokens_per_second;
         assert!(0.0 < rates.min && rates.min <= rates.median && rates.median <= rates.max);
         let value = serde_json::to_value(&report).unwrap();
         let fields: Vec<&String> = value.as_object().unwrap().keys().collect();
-        let expected = "tokens_per_second peak_rss_mb mode batch length new threads repeats parameters recompute idle_rss_mb log_prob_difference";
+        let expected = "tokens_per_second peak_rss_mb mode batch length new threads repeats parameters recompute device dtype idle_rss_mb log_prob_difference";
         assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
         assert_eq!(report.log_prob_difference, (mode == Mode::Generate).then_some(0.0));
         assert_eq!((value["batch"].as_u64(), value["threads"].as_u64()), (Some(3), Some(2)));
@@ -137,4 +152,20 @@ fn a_measurement_names_what_it_measured() {
     assert!(fresh.unwrap().parameters > 100_000, "a configuration alone gets random weights");
     let short = bench(&fixture("llama"), &BenchSettings { length: 1, ..settings }, &pool()).unwrap_err();
     assert_eq!(short.to_string(), "expected sequences of at least 2 tokens to train on, found 1");
+    for mode in [Mode::Train, Mode::Generate] {
+        let plain = BenchSettings { mode, device: Device::Plain, repeats: 1, ..settings };
+        let report = bench(&fixture("llama"), &plain, &pool()).unwrap();
+        assert!(report.tokens_per_second.min > 0.0 && report.device == "plain");
+        assert!(report.log_prob_difference.is_none_or(|it| it < 1e-5));
+    }
+    // Weights in bf16 are sampled from and trained on alike: the kernels see the same numbers.
+    let bf16 = precision::Dtype::Bf16;
+    let half = BenchSettings { mode: Mode::Generate, dtype: bf16, ..settings };
+    let report = bench(&fixture("dsv3_group"), &half, &pool()).unwrap();
+    assert_eq!((report.log_prob_difference, report.dtype), (Some(0.0), bf16));
+    let error = bench(&fixture("llama"), &BenchSettings { mode: Mode::Train, ..half }, &pool()).unwrap_err();
+    assert_eq!(error.to_string(), "weights are trained in `f32`, found `bf16`");
+    let again = BenchSettings { device: Device::Plain, recompute: true, ..settings };
+    let error = bench(&fixture("llama"), &again, &pool()).unwrap_err().to_string();
+    assert_eq!(error, "activations are computed again on the device `cpu` only, found `plain`");
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use regimen::base::rng::Stream;
-use regimen::model::{AdamW, AdamWSettings, Config, Gradients, ModelError, Packed, PartLoss, Transformer, gradients};
+use regimen::model::{
+    AdamW, AdamWSettings, Balance, Config, Gradients, ModelError, Packed, PartLoss, Transformer, gradients,
+};
 use serde_json::{Value, json};
 
 const ARCHITECTURES: [&str; 4] = ["dsv3_group", "llama", "qwen2", "qwen3_moe"];
@@ -43,14 +45,20 @@ fn parts(seed: u64) -> Vec<Packed> {
         .collect()
 }
 
-/// The share of a part in a loss over all its next tokens, and tokens farther ahead where the model predicts them.
-fn loss(model: &Transformer, part: &Packed) -> Result<PartLoss, ModelError> {
+/// All rows that have a next token in their sequence, and those tokens.
+fn next_tokens(part: &Packed) -> (Vec<u32>, Vec<u32>) {
     let (mut rows, mut targets, mut start) = (Vec::new(), Vec::new(), 0);
     for length in &part.lengths {
         rows.extend((start..start + length - 1).map(|row| row as u32));
         targets.extend_from_slice(&part.ids[start + 1..start + length]);
         start += length;
     }
+    (rows, targets)
+}
+
+/// The share of a part in a loss over all its next tokens, and tokens farther ahead where the model predicts them.
+fn loss(model: &Transformer, part: &Packed) -> Result<PartLoss, ModelError> {
+    let (rows, targets) = next_tokens(part);
     let found = model.log_probs_ahead(part, &rows, &targets)?;
     Ok(PartLoss { loss: found.loss(200, 0.3)?, loads: found.next.loads })
 }
@@ -94,6 +102,43 @@ fn activations_computed_again_change_no_bit() {
         model.set_recompute(true);
         assert!(step(&model, &parts(1), 2) == kept, "{name}");
         assert!(trained(name, 3, 2, true) == trained(name, 3, 1, false), "{name}");
+    }
+}
+
+#[test]
+fn activations_computed_again_change_no_bit_where_experts_are_balanced() {
+    let gradients_of = |name: &str, balance: &Balance, recompute: bool| {
+        let mut model = fresh(name);
+        model.set_recompute(recompute);
+        let loss = |part: &Packed| {
+            let (rows, targets) = next_tokens(part);
+            let found = model.log_probs_to_learn(part, &rows, &targets, true, Some(balance.clone()))?;
+            Ok(PartLoss { loss: found.loss(200, 0.3)?, loads: found.next.loads })
+        };
+        gradients(&model, &pool(2), &parts(1), loss).unwrap()
+    };
+    for name in ["dsv3_group", "qwen3_moe"] {
+        let plain = step(&fresh(name), &parts(1), 2);
+        for balance in [Balance::Sequence { weight: 0.5 }, Balance::batch(0.5, &plain.loads, 2)] {
+            let kept = gradients_of(name, &balance, false);
+            assert!(kept.tensors != plain.tensors, "{name}: {balance:?} has a say");
+            assert!(gradients_of(name, &balance, true) == kept, "{name}: {balance:?}");
+        }
+    }
+}
+
+#[test]
+fn long_parts_computed_in_blocks_change_no_bit() {
+    let stream = Stream::new(9, "long");
+    let sequence =
+        |row: u64, length: u64| -> Vec<u32> { (0..length).map(|at| stream.below(256, row, at) as u32).collect() };
+    // Blocks end inside of sequences, and the last has one row only.
+    let part = Packed::new([&sequence(0, 700)[..], &sequence(1, 1000), &sequence(2, 349)]);
+    for name in ["dsv3_group", "qwen3_moe", "qwen2"] {
+        let mut model = fresh(name);
+        let kept = step(&model, std::slice::from_ref(&part), 1);
+        model.set_recompute(true);
+        assert!(step(&model, std::slice::from_ref(&part), 1) == kept, "{name}");
     }
 }
 

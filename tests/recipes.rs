@@ -12,6 +12,7 @@ fn every_recipe_that_is_shipped_is_checked() {
         for recipe in recipes(&root().join(folder)) {
             let output = regimen(&["check", recipe.to_str().unwrap()]);
             assert!(output.status.success(), "{}: {}", recipe.display(), text(&output.stderr));
+            assert_eq!(text(&output.stderr), "", "{}", recipe.display());
         }
     }
 }

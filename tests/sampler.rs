@@ -47,7 +47,8 @@ fn greedy_tokens_are_those_of_transformers() {
         let (prompt, expected) = (list("prompt"), list("greedy_ids"));
         let sampler = Sampler::new(&load(name)).unwrap();
         let settings = sampling(0.0, expected.len() - prompt.len());
-        let found = sampler.generate(&pool(1), &[Prompt { ids: prompt.clone(), row: 0, copies: 1 }], &settings);
+        let found =
+            sampler.generate(&pool(1), &[Prompt { ids: prompt.clone(), row: 0, copies: 1 }], &settings).unwrap();
         assert_eq!([prompt, found[0].ids.clone()].concat(), expected, "{name}");
     }
 }
@@ -58,17 +59,17 @@ fn a_row_depends_neither_on_threads_nor_on_the_rows_beside_it() {
         let sampler = Sampler::new(&load(name)).unwrap();
         let settings = Sampling { stop: (0..12).collect(), ..sampling(1.0, 40) };
         let prompts = prompts();
-        let together = sampler.generate(&pool(1), &prompts, &settings);
+        let together = sampler.generate(&pool(1), &prompts, &settings).unwrap();
         assert!(together.iter().any(|it| it.stopped) && together.iter().any(|it| !it.stopped));
         for threads in [2, 3] {
-            let found = sampler.generate(&pool(threads), &prompts, &settings);
+            let found = sampler.generate(&pool(threads), &prompts, &settings).unwrap();
             assert_eq!(bits(&found), bits(&together), "{name} with {threads} threads");
         }
         let copies = prompts.iter().flat_map(|prompt| (0..prompt.copies as u64).map(move |copy| (prompt, copy)));
         let pool = pool(1);
         for ((prompt, copy), expected) in copies.zip(&together) {
             let alone = Prompt { row: prompt.row + copy, copies: 1, ..prompt.clone() };
-            let found = sampler.generate(&pool, &[alone], &settings);
+            let found = sampler.generate(&pool, &[alone], &settings).unwrap();
             assert_eq!(bits(&found), bits(std::slice::from_ref(expected)), "{name}, row {}", expected.row);
         }
     }
@@ -85,9 +86,9 @@ fn completions_are_the_same_in_batches_of_1_7_and_64() {
             copies: 1,
         };
         let prompts: Vec<Prompt> = (0..64).map(prompt).collect();
-        let whole = bits(&sampler.generate(&pool(2), &prompts, &settings));
+        let whole = bits(&sampler.generate(&pool(2), &prompts, &settings).unwrap());
         for size in [1, 7] {
-            let parts = prompts.chunks(size).flat_map(|some| sampler.generate(&pool(2), some, &settings));
+            let parts = prompts.chunks(size).flat_map(|some| sampler.generate(&pool(2), some, &settings).unwrap());
             assert_eq!(bits(&parts.collect::<Vec<_>>()), whole, "{name} in batches of {size}");
         }
     }
@@ -113,7 +114,7 @@ fn the_trainer_is_the_sampler() {
         }
         let sampler = Sampler::new(&model).unwrap();
         for temperature in [1.0, 0.7] {
-            let found = sampler.generate(&pool(2), &prompts, &sampling(temperature, 50));
+            let found = sampler.generate(&pool(2), &prompts, &sampling(temperature, 50)).unwrap();
             let copies = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, prompt.copies));
             for (prompt, completion) in copies.zip(&found) {
                 let trained = trained_log_probs(&model, &prompt.ids, completion, temperature);
@@ -131,10 +132,12 @@ fn a_long_queue_changes_no_row() {
     let prompt =
         |at: u32| Prompt { ids: vec![2 + at, 77, 3 + at], row: u64::from(at) << 8, copies: 1 + at as usize * 7 };
     let prompts: Vec<Prompt> = (0..15).map(prompt).collect();
-    let together = sampler.generate(&pool(2), &prompts, &settings);
+    let together = sampler.generate(&pool(2), &prompts, &settings).unwrap();
     assert_eq!(together.len(), (0..15).map(|at| 1 + at * 7).sum::<usize>());
-    let apart: Vec<Completion> =
-        prompts.iter().flat_map(|prompt| sampler.generate(&pool(1), std::slice::from_ref(prompt), &settings)).collect();
+    let apart: Vec<Completion> = prompts
+        .iter()
+        .flat_map(|prompt| sampler.generate(&pool(1), std::slice::from_ref(prompt), &settings).unwrap())
+        .collect();
     assert_eq!(bits(&together), bits(&apart));
 }
 
@@ -144,7 +147,7 @@ fn copies_differ_by_their_names_and_seeds_only() {
     let ids = vec![5, 6, 7];
     let generate = |row, copies, seed| {
         let prompts = [Prompt { ids: ids.clone(), row, copies }];
-        let found = sampler.generate(&pool(2), &prompts, &Sampling { seed, ..sampling(1.0, 12) });
+        let found = sampler.generate(&pool(2), &prompts, &Sampling { seed, ..sampling(1.0, 12) }).unwrap();
         found.into_iter().map(|it| it.ids).collect::<Vec<_>>()
     };
     let four = generate(40, 4, 1);
@@ -156,13 +159,13 @@ fn copies_differ_by_their_names_and_seeds_only() {
 #[test]
 fn empty_requests_have_empty_answers() {
     let sampler = Sampler::new(&load("llama")).unwrap();
-    assert_eq!(sampler.generate(&pool(2), &[], &sampling(1.0, 5)), []);
+    assert_eq!(sampler.generate(&pool(2), &[], &sampling(1.0, 5)).unwrap(), []);
     let nothing = |row| Completion { row, ids: Vec::new(), log_probs: Vec::new(), stopped: false };
     let prompts = [
         Prompt { ids: vec![3], row: 0, copies: 0 },
         Prompt { ids: Vec::new(), row: 1, copies: 2 },
         Prompt { ids: vec![4], row: 9, copies: 1 },
     ];
-    let found = sampler.generate(&pool(2), &prompts, &sampling(1.0, 0));
+    let found = sampler.generate(&pool(2), &prompts, &sampling(1.0, 0)).unwrap();
     assert_eq!(found, [nothing(1), nothing(2), nothing(9)]);
 }

@@ -133,6 +133,11 @@ fn a_comma_at_the_end_goes_and_its_comments_stay() {
 }
 
 #[test]
+fn the_name_of_a_file_may_hold_words_of_the_language() {
+    assert_eq!(formatted("use   ./train.as.rgm  as train\n"), "use ./train.as.rgm as train\n");
+}
+
+#[test]
 fn a_text_with_mistakes_is_not_touched() {
     let complaints = format(SourceId(0), "x = f(").unwrap_err();
     assert_eq!(complaints.iter().next().unwrap().message, "this `(` is never closed");

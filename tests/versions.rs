@@ -3,9 +3,19 @@
 //!
 //! `UPDATE=1 cargo test versions::` writes down what the stages make now, for those whose version has changed.
 
-use std::{collections::BTreeMap, env, fmt::Write, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Write,
+    fs,
+    path::Path,
+};
 
-use regimen::{base::digest::Digest, store::Store};
+use regimen::{
+    base::{digest::Digest, precision::Precision},
+    store::Store,
+};
+use safetensors::tensor::TensorView;
 use serde_json::Value;
 
 use crate::harness::Test;
@@ -44,10 +54,16 @@ fn fingerprint(object: &Path) -> String {
     }
     if let Ok(bytes) = fs::read(object.join("model.safetensors")) {
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let numbers =
-            |data: &[u8]| data.as_chunks().0.iter().map(|it| f64::from(f32::from_le_bytes(*it).abs())).sum::<f64>();
-        let sum: f64 = tensors.tensors().iter().map(|(_, tensor)| numbers(tensor.data())).sum();
-        return format!("weights {}", figure(sum));
+        let sum = |tensor: &TensorView| -> f64 {
+            let precision = Precision::parse(&format!("{:?}", tensor.dtype())).unwrap();
+            let mut numbers = vec![0.0; tensor.data().len() / precision.size()];
+            precision.decode(tensor.data(), &mut numbers);
+            numbers.into_iter().map(|it| f64::from(it.abs())).sum()
+        };
+        let sum: f64 = tensors.tensors().iter().map(|(_, tensor)| sum(tensor)).sum();
+        let kinds: BTreeSet<_> = tensors.tensors().iter().map(|(_, it)| format!("{:?}", it.dtype())).collect();
+        let kinds: String = kinds.iter().filter(|it| *it != "F32").map(|it| format!(", with {it}")).collect();
+        return format!("weights {}{kinds}", figure(sum));
     }
     let folder = regimen::store::digest_folder(object).unwrap();
     format!("files {}", folder.short())

@@ -1,6 +1,8 @@
 //! What is wrong with a recipe, and where: the one type for every complaint about source text.
 
-use crate::base::span::Span;
+use std::collections::BTreeSet;
+
+use crate::base::{span::Span, suggest::did_you_mean};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,39 +85,51 @@ impl Diagnostic {
 
 /// Every complaint so far; parsing and checking fill it and go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    all: Vec<Diagnostic>,
+    /// The places and messages of all.
+    said: BTreeSet<(Option<Span>, String)>,
+}
+
+/// So many complaints are worth looking for what was meant; nobody reads as far.
+const WORTH_A_SEARCH: usize = 200;
 
 impl Diagnostics {
+    /// One mistake may be met on two ways; it is said once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        // One mistake may be met on two ways; it is said once.
-        let is_same = |it: &Diagnostic| it.span == diagnostic.span && it.message == diagnostic.message;
-        if !self.0.iter().any(is_same) {
-            self.0.push(diagnostic);
+        if self.said.insert((diagnostic.span, diagnostic.message.clone())) {
+            self.all.push(diagnostic);
         }
     }
 
     pub fn extend(&mut self, other: Self) {
-        other.0.into_iter().for_each(|it| self.push(it));
+        other.all.into_iter().for_each(|it| self.push(it));
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.0.iter()
+        self.all.iter()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|it| it.severity == Severity::Error)
+        self.all.iter().any(|it| it.severity == Severity::Error)
     }
 
     /// In the order of the text, those without a place first.
     #[must_use]
     pub fn sorted(mut self) -> Self {
-        self.0.sort_by_key(|it| it.span);
+        self.all.sort_by_key(|it| it.span);
         self
+    }
+
+    /// The nearest of many names to one that is unknown, as [`did_you_mean`]; past many complaints it is not looked for.
+    #[must_use]
+    pub fn suggest<'a>(&self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        if self.all.len() < WORTH_A_SEARCH { did_you_mean(name, candidates) } else { None }
     }
 }

@@ -2,12 +2,14 @@
 
 pub mod argument;
 pub mod decision;
+pub mod device;
 pub mod diagnostic;
 pub mod digest;
 pub mod disk;
 pub mod faults;
 pub mod named;
 pub mod placeholders;
+pub mod precision;
 pub mod predicate;
 pub mod reward;
 pub mod rng;

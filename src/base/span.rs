@@ -4,9 +4,25 @@ use std::{path::Path, path::PathBuf};
 
 use serde::Serialize;
 
-/// Which text a span points into: its position in [`Sources`].
+/// Which text a span points into: its position in [`Sources`], those of the library counted from `LIBRARY` on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
+
+/// Far above what is ever read, so that a text of the library has one position in every compilation.
+const LIBRARY: u32 = 1 << 31;
+
+impl SourceId {
+    /// That of a text of the library.
+    #[must_use]
+    pub fn library(at: usize) -> Self {
+        Self(LIBRARY + at as u32)
+    }
+
+    #[must_use]
+    pub fn is_library(self) -> bool {
+        self.0 >= LIBRARY
+    }
+}
 
 /// A range of bytes in one source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,25 +54,45 @@ pub struct Source {
     lines: Vec<usize>,
 }
 
+impl Source {
+    #[must_use]
+    pub fn new(path: impl AsRef<Path>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path: path.as_ref().to_owned(), text, lines }
+    }
+}
+
 /// Every text that a compilation has read, recipe files and library alike.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(Vec<Source>);
+pub struct Sources {
+    own: Vec<Source>,
+    library: &'static [Source],
+}
 
 impl Sources {
     pub fn add(&mut self, path: impl AsRef<Path>, text: impl Into<String>) -> SourceId {
-        let text = text.into();
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        self.0.push(Source { path: path.as_ref().to_owned(), text, lines });
-        SourceId((self.0.len() - 1) as u32)
+        self.own.push(Source::new(path, text));
+        SourceId((self.own.len() - 1) as u32)
+    }
+
+    /// Makes the texts of the library known, which are the same in every compilation.
+    pub fn know_library(&mut self, texts: &'static [Source]) {
+        self.library = texts;
     }
 
     #[must_use]
     pub fn get(&self, id: SourceId) -> Option<&Source> {
-        self.0.get(id.0 as usize)
+        match id.0.checked_sub(LIBRARY) {
+            Some(at) => self.library.get(at as usize),
+            None => self.own.get(id.0 as usize),
+        }
     }
 
+    /// The texts that were added, and then those of the library.
     pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
-        self.0.iter().enumerate().map(|(index, source)| (SourceId(index as u32), source))
+        let own = self.own.iter().enumerate().map(|(at, it)| (SourceId(at as u32), it));
+        own.chain(self.library.iter().enumerate().map(|(at, it)| (SourceId::library(at), it)))
     }
 
     /// The text under a span, empty where the span lies outside its source.

@@ -3,9 +3,11 @@
 /// The candidate within a Levenshtein distance of two (one for very short names) that is nearest, the first of equals.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = if name.chars().count() < 4 { 1 } else { 2 };
+    let length = name.chars().count();
+    let limit = if length < 4 { 1 } else { 2 };
     candidates
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)

@@ -28,20 +28,21 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let mut sources = Sources::default();
-    let (modules, _) = stdlib::load(&mut sources);
+    let modules = stdlib::modules();
+    stdlib::load(&mut sources);
     let text = match arguments.name.as_deref() {
         None => modules.iter().map(overview).collect::<Vec<_>>().join("\n"),
         Some(name) if name.ends_with(".rgm") => of_recipe(Path::new(name))?,
         Some(name) => {
             let short = name.strip_prefix("std.").unwrap_or(name);
-            let module = modules.iter().find(|it| it.name == short && (name != short || !is_stage(&modules, short)));
+            let module = modules.iter().find(|it| it.name == short && (name != short || !is_stage(modules, short)));
             let all =
                 modules.iter().flat_map(|module| signatures(&module.file).into_iter().map(move |it| (module, it)));
             let found: Vec<(&Module, Signature<'_>)> = all.filter(|(_, it)| it.path == short).collect();
             match (module, found.first()) {
                 (Some(module), _) => overview(module),
                 (None, Some((module, signature))) => stage(signature, &sources, &format!("std.{}", module.name)),
-                (None, None) => return Err(unknown(name, &modules)),
+                (None, None) => return Err(unknown(name, modules)),
             }
         }
     };

@@ -9,6 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    base::device::Device,
     cli::{CliError, interval::Interval},
     run::Options,
     store::Store,
@@ -24,6 +25,8 @@ pub struct Profile {
     pub checkpoint_every: Option<Interval>,
     /// How many problems a sampling step hands to the sampler at once.
     pub batch: Option<NonZeroUsize>,
+    /// Where models compute. Of all that a profile says it alone is in the keys: every device rounds in its own way.
+    pub device: Option<Device>,
     /// The folder of the store, relative to the profile.
     pub store: Option<PathBuf>,
 }
@@ -72,7 +75,7 @@ mod tests {
         let error = Profile::parse("threads: 3\nlr: 1e-3\n").unwrap_err().to_string();
         assert_eq!(
             error,
-            "regimen.yaml: unknown field `lr`, expected one of `threads`, `checkpoint_every`, `batch`, `store` at line 2 column 1"
+            "regimen.yaml: unknown field `lr`, expected one of `threads`, `checkpoint_every`, `batch`, `device`, `store` at line 2 column 1"
         );
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     base::{
+        device::Device,
         diagnostic::{Diagnostic, Diagnostics},
         digest::Digest,
         span::Sources,
@@ -34,6 +35,9 @@ pub struct RecipeArguments {
     /// Set what a YAML file names, as `--set` does; `--set` is stronger
     #[arg(long, value_name = "FILE")]
     params: Option<PathBuf>,
+    /// Where models compute: `cpu`, `cuda` or `plain`; each makes results of its own [default: the profile's, else cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
 }
 
 /// The store that holds what is made.
@@ -63,14 +67,14 @@ impl RecipeArguments {
     /// A recipe that a command names in a way of its own.
     #[must_use]
     pub fn new(file: PathBuf, sets: Vec<String>) -> Self {
-        Self { file, sets, params: None }
+        Self { file, sets, params: None, device: None }
     }
 
     /// The same recipe with one more parameter set.
     #[must_use]
     pub fn with(&self, set: Option<String>) -> Self {
         let sets = self.sets.iter().cloned().chain(set).collect();
-        Self { file: self.file.clone(), sets, params: self.params.clone() }
+        Self { file: self.file.clone(), sets, params: self.params.clone(), device: self.device }
     }
 
     /// What a run's log says it was asked for: the file, and what was set.
@@ -131,7 +135,8 @@ impl RecipeArguments {
         }
         let versions = |name: &str| stages::find(name).map_or(0, |stage| stage.version);
         let pins = std::mem::take(&mut program.pins);
-        let mut plan = Plan::of(program, &versions);
+        let device = self.device.map_or_else(|| Ok(Profile::read()?.device.unwrap_or_default()), Ok::<_, CliError>)?;
+        let mut plan = Plan::of(program, &versions).on(device);
         let folder = self.file.parent().unwrap_or(Path::new(""));
         for path in plan.steps.iter_mut().flat_map(|step| step.files.values_mut()) {
             *path = folder.join(&*path);
@@ -201,6 +206,9 @@ impl Planned {
 
     /// Looks at what the files hold, before anything runs.
     pub fn preflight(&self) -> Result<(), CliError> {
+        if let Some(step) = self.plan.steps.first() {
+            step.device.check().map_err(|error| CliError::Profile(error.to_string()))?;
+        }
         self.files().map(drop)
     }
 

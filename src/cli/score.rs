@@ -4,14 +4,13 @@ use std::{
     collections::BTreeMap,
     io::{self, Write},
     path::PathBuf,
-    sync::Arc,
 };
 
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    base::{reward::Reward, span::Sources},
+    base::{device::Device, reward::Reward, span::Sources},
     cli::{CliError, Exit},
     data::{
         DataError,
@@ -59,10 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
 
 /// The scorer of a reward, with the models that it asks.
 fn opened(reward: &Reward, folders: &[PathBuf]) -> Result<Scorer, CliError> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| CliError::Unknown { message: error.to_string(), hint: None })?;
-    let lenders = Lenders::of(folders, &[reward], &Arc::new(pool));
+    let lenders = Lenders::of(folders, &[reward], Device::Cpu);
     let scorer = lenders.and_then(|it| it.scorer(reward));
     scorer.map_err(|error| match error {
         StageError::Reward(error) => error.into(),

@@ -5,15 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::{
     base::{
         diagnostic::Diagnostics,
-        span::{SourceId, Sources, Span},
+        span::{SourceId, Sources},
     },
     editor::index::Index,
-    lang::{
-        self, Imports, Overrides, Program,
-        imports::Unreadable,
-        names::Stages,
-        stdlib::{self, Module},
-    },
+    lang::{self, Imports, Overrides, Program, imports::Unreadable, names::Stages},
     syntax::{self, ast::File},
 };
 
@@ -29,7 +24,6 @@ pub struct Analysis {
     pub diagnostics: Diagnostics,
     pub program: Program,
     pub imports: Imports,
-    pub modules: Vec<Module>,
 }
 
 impl Analysis {
@@ -40,11 +34,10 @@ impl Analysis {
         let (file, mut diagnostics) = syntax::parse(source, text);
         let (imports, complaints) = Imports::load(&mut sources, path, &file, read);
         diagnostics.extend(complaints);
-        let (modules, _) = stdlib::load(&mut sources);
         let (program, complaints) = lang::check_with(&mut sources, &file, &imports, &Overrides::default());
         diagnostics.extend(complaints);
         let diagnostics = diagnostics.sorted();
-        Self { path: path.to_owned(), sources, source, file, diagnostics, program, imports, modules }
+        Self { path: path.to_owned(), sources, source, file, diagnostics, program, imports }
     }
 
     #[must_use]
@@ -55,18 +48,12 @@ impl Analysis {
     /// The stages that are known in the recipe.
     #[must_use]
     pub fn stages(&self) -> Stages<'_> {
-        Stages::collect(&self.modules, &self.file, &self.imports).0
+        Stages::collect(&self.file, &self.imports).0
     }
 
     /// Every name in the recipe, with where it is defined.
     #[must_use]
     pub fn index(&self) -> Index {
         Index::new(&self.file, self.source, &self.stages())
-    }
-
-    /// Whether a place lies in the standard library.
-    #[must_use]
-    pub fn in_library(&self, place: Span) -> bool {
-        self.sources.get(place.source).is_some_and(|it| it.path.starts_with("std"))
     }
 }

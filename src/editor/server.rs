@@ -251,7 +251,7 @@ impl Server<'_> {
     /// A place as the editor can open it.
     fn location(&self, analysis: &Analysis, span: Span) -> Option<Location> {
         let source = analysis.sources.get(span.source)?;
-        let path = if analysis.in_library(span) {
+        let path = if span.source.is_library() {
             self.library.join(source.path.strip_prefix("std").unwrap_or(&source.path))
         } else {
             source.path.clone()

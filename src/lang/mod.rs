@@ -10,6 +10,7 @@ pub mod program;
 pub mod signature;
 pub mod stdlib;
 pub mod types;
+mod unused;
 pub mod values;
 
 pub use figures::{Condition, Figure, REPORT_FIELDS, StepId};
@@ -61,13 +62,17 @@ fn check_one(
     overrides: &Overrides,
     test: Option<&Test>,
 ) -> (Program, Diagnostics) {
-    let (modules, mut diagnostics) = stdlib::load(sources);
+    let mut diagnostics = stdlib::load(sources);
     let (mut parsed, complaints) = overrides::Parsed::parse(overrides, sources);
     parsed.look_into(imports);
     diagnostics.extend(complaints);
-    let (stages, complaints) = names::Stages::collect(&modules, recipe, imports);
+    let (stages, complaints) = names::Stages::collect(recipe, imports);
     diagnostics.extend(complaints);
     let (program, complaints) = evaluate::program(sources, recipe, test, &stages, &parsed);
     diagnostics.extend(complaints);
+    // A name that is mistyped where it is used seems to have no use.
+    if test.is_none() && !diagnostics.has_errors() {
+        diagnostics.extend(unused::unused(recipe));
+    }
     (program, diagnostics.sorted())
 }

@@ -1,6 +1,6 @@
 //! The stages in scope: those of the library and those that the recipe defines, and what `use` may name.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use crate::{
     base::{
@@ -11,7 +11,7 @@ use crate::{
     lang::{
         imports::Imports,
         signature::{Signature, duplicate},
-        stdlib::Module,
+        stdlib,
     },
     syntax::ast::{File, Item, Name, Use},
 };
@@ -40,30 +40,41 @@ fn read<'a>(
 /// Words that the language itself gives a meaning where a value or a stage is named.
 pub(super) const FUNCTIONS: [&str; 4] = ["cosine", "linear", "path", "refresh"];
 
+/// The stages of the library, which are read once in a process.
+struct Library {
+    stages: BTreeMap<String, Signature<'static>>,
+    /// The paths of each module, in the order of the text.
+    modules: BTreeMap<&'static str, Vec<String>>,
+    diagnostics: Diagnostics,
+}
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let (mut stages, mut modules, mut diagnostics) = (BTreeMap::new(), BTreeMap::new(), Diagnostics::default());
+    for module in stdlib::modules() {
+        let read = read(&module.file, &stages, &mut diagnostics);
+        let mut added: Vec<String> = read.keys().cloned().collect();
+        added.sort_by_key(|path| read.get(path).map(|it| it.span));
+        modules.insert(module.name, added);
+        stages.extend(read);
+    }
+    Library { stages, modules, diagnostics }
+});
+
 /// Every stage by its path.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stages<'a> {
     /// Those of the library.
-    stages: BTreeMap<String, Signature<'a>>,
+    stages: &'a BTreeMap<String, Signature<'a>>,
     /// Those that each recipe defines or uses.
     own: BTreeMap<SourceId, BTreeMap<String, Signature<'a>>>,
-    modules: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl<'a> Stages<'a> {
     /// The stages of the library, and then those of each recipe.
     #[must_use]
-    pub fn collect(modules: &'a [Module], recipe: &'a File, imports: &'a Imports) -> (Self, Diagnostics) {
-        let mut stages = Self::default();
-        let mut diagnostics = Diagnostics::default();
-        for module in modules {
-            let read = read(&module.file, &stages.stages, &mut diagnostics);
-            // In the order of the text.
-            let mut added: Vec<String> = read.keys().cloned().collect();
-            added.sort_by_key(|path| read.get(path).map(|it| it.span));
-            stages.modules.insert(module.name, added);
-            stages.stages.extend(read);
-        }
+    pub fn collect(recipe: &'a File, imports: &'a Imports) -> (Self, Diagnostics) {
+        let mut stages = Self { stages: &LIBRARY.stages, own: BTreeMap::new() };
+        let mut diagnostics = LIBRARY.diagnostics.clone();
         for (source, imported) in imports.iter() {
             stages.recipe(source, &imported.file, imports, &mut diagnostics);
         }
@@ -73,7 +84,7 @@ impl<'a> Stages<'a> {
 
     /// Adds what a recipe defines and uses.
     fn recipe(&mut self, source: SourceId, file: &'a File, imports: &'a Imports, diagnostics: &mut Diagnostics) {
-        let mut own = read(file, &self.stages, diagnostics);
+        let mut own = read(file, self.stages, diagnostics);
         for stage in own.values().filter(|it| it.body.is_none()) {
             let complaint = Diagnostic::error(stage.span, format!("the stage `{}` is not built in", stage.path));
             diagnostics.push(complaint.hint("give it a body: `{ .. output name }`"));
@@ -81,7 +92,7 @@ impl<'a> Stages<'a> {
         for item in &file.items {
             let Item::Use(item) = item else { continue };
             let Some((name, alias)) = &item.file else {
-                self.check_use(item, diagnostics);
+                check_use(item, diagnostics);
                 continue;
             };
             if let Some(first) = own.get(&alias.text).or_else(|| self.stages.get(&alias.text)) {
@@ -98,7 +109,7 @@ impl<'a> Stages<'a> {
                 },
             );
             if let Some((used, file)) = used {
-                let (inner, _) = (read(file, &self.stages, &mut Diagnostics::default()), used);
+                let (inner, _) = (read(file, self.stages, &mut Diagnostics::default()), used);
                 for (path, mut signature) in inner {
                     signature.path = format!("{}.{path}", alias.text);
                     own.insert(signature.path.clone(), signature);
@@ -123,33 +134,34 @@ impl<'a> Stages<'a> {
     pub fn known(&self, source: SourceId) -> impl Iterator<Item = &Signature<'a>> {
         self.stages.values().chain(self.own.get(&source).into_iter().flat_map(BTreeMap::values))
     }
+}
 
-    fn check_use(&self, item: &Use, diagnostics: &mut Diagnostics) {
-        let Some((root, rest)) = item.path.split_first() else { return };
-        if root.text != "std" {
-            diagnostics.push(
-                Diagnostic::error(root.span, format!("unknown library `{}`", root.text)).hint("the library is `std`"),
-            );
-            return;
-        }
-        let known = || self.modules.keys().copied();
-        let Some(name) = rest.first() else { return };
-        let Some(paths) = self.modules.get(name.text.as_str()).filter(|_| rest.len() == 1) else {
-            let hint = did_you_mean(&name.text, known())
-                .unwrap_or_else(|| format!("the modules are {}", known().collect::<Vec<_>>().join(", ")));
-            let path = rest.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().join(".");
-            let span = rest.last().map_or(name.span, |last| name.span.to(last.span));
-            diagnostics.push(Diagnostic::error(span, format!("unknown module `std.{path}`")).hint(hint));
-            return;
-        };
-        for word in &item.names {
-            let names = || paths.iter().filter_map(|path| path.split('.').next());
-            if !names().any(|it| it == word.text) {
-                let message = format!("`std.{}` has no `{}`", name.text, word.text);
-                let hint = did_you_mean(&word.text, names())
-                    .unwrap_or_else(|| format!("it has {}", names().collect::<Vec<_>>().join(", ")));
-                diagnostics.push(Diagnostic::error(word.span, message).hint(hint));
-            }
+/// Checks that the library has what a recipe says it uses of it.
+fn check_use(item: &Use, diagnostics: &mut Diagnostics) {
+    let Some((root, rest)) = item.path.split_first() else { return };
+    if root.text != "std" {
+        diagnostics.push(
+            Diagnostic::error(root.span, format!("unknown library `{}`", root.text)).hint("the library is `std`"),
+        );
+        return;
+    }
+    let known = || LIBRARY.modules.keys().copied();
+    let Some(name) = rest.first() else { return };
+    let Some(paths) = LIBRARY.modules.get(name.text.as_str()).filter(|_| rest.len() == 1) else {
+        let hint = did_you_mean(&name.text, known())
+            .unwrap_or_else(|| format!("the modules are {}", known().collect::<Vec<_>>().join(", ")));
+        let path = rest.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().join(".");
+        let span = rest.last().map_or(name.span, |last| name.span.to(last.span));
+        diagnostics.push(Diagnostic::error(span, format!("unknown module `std.{path}`")).hint(hint));
+        return;
+    };
+    for word in &item.names {
+        let names = || paths.iter().filter_map(|path| path.split('.').next());
+        if !names().any(|it| it == word.text) {
+            let message = format!("`std.{}` has no `{}`", name.text, word.text);
+            let hint = did_you_mean(&word.text, names())
+                .unwrap_or_else(|| format!("it has {}", names().collect::<Vec<_>>().join(", ")));
+            diagnostics.push(Diagnostic::error(word.span, message).hint(hint));
         }
     }
 }

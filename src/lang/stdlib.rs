@@ -1,7 +1,12 @@
 //! The standard library: stage signatures written in the language and embedded in the binary.
 
+use std::sync::LazyLock;
+
 use crate::{
-    base::{diagnostic::Diagnostics, span::Sources},
+    base::{
+        diagnostic::Diagnostics,
+        span::{Source, SourceId, Sources},
+    },
     syntax::{self, ast::File},
 };
 
@@ -26,18 +31,32 @@ pub struct Module {
     pub file: File,
 }
 
-/// Parses the library, and adds its texts to the sources so that defaults can be shown where they stand.
+/// The library as it was read, which happens once in a process.
+struct Library {
+    texts: Vec<Source>,
+    modules: Vec<Module>,
+    diagnostics: Diagnostics,
+}
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let mut library = Library { texts: Vec::new(), modules: Vec::new(), diagnostics: Diagnostics::default() };
+    for (at, (name, text)) in MODULES.into_iter().enumerate() {
+        library.texts.push(Source::new(format!("std/{name}.rgm"), text));
+        let (file, complaints) = syntax::parse(SourceId::library(at), text);
+        library.diagnostics.extend(complaints);
+        library.modules.push(Module { name, file });
+    }
+    library
+});
+
+/// The modules of the library.
 #[must_use]
-pub fn load(sources: &mut Sources) -> (Vec<Module>, Diagnostics) {
-    let mut diagnostics = Diagnostics::default();
-    let modules = MODULES
-        .into_iter()
-        .map(|(name, text)| {
-            let id = sources.add(format!("std/{name}.rgm"), text);
-            let (file, complaints) = syntax::parse(id, text);
-            diagnostics.extend(complaints);
-            Module { name, file }
-        })
-        .collect();
-    (modules, diagnostics)
+pub fn modules() -> &'static [Module] {
+    &LIBRARY.modules
+}
+
+/// Makes the texts of the library known, so that defaults can be shown where they stand; gives the mistakes in them.
+pub fn load(sources: &mut Sources) -> Diagnostics {
+    sources.know_library(&LIBRARY.texts);
+    LIBRARY.diagnostics.clone()
 }

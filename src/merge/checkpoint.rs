@@ -14,7 +14,8 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{MergeError, precision::Precision};
+use super::MergeError;
+use crate::base::precision::Precision;
 
 /// How many numbers one thread reads at a time.
 const CHUNK: usize = 1 << 17;

@@ -13,10 +13,9 @@ use super::{
     methods::{self, Base, Method},
     parameters::{Mistake, Parameters},
     place::Path,
-    precision::Precision,
     vocabulary::TokenizerChoice,
 };
-use crate::base::suggest::did_you_mean;
+use crate::base::{precision::Precision, suggest::did_you_mean};
 
 /// What a merge is to do. Models go by the names that the file gives them.
 pub struct Configuration {

@@ -15,7 +15,6 @@ mod output;
 mod parameters;
 mod place;
 mod plan;
-mod precision;
 mod tokens;
 mod upcycle;
 mod vocabulary;

@@ -10,8 +10,8 @@ use std::{
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{MergeError, precision::Precision};
-use crate::base::disk;
+use super::MergeError;
+use crate::base::{disk, precision::Precision};
 
 /// How many numbers one thread writes at a time.
 const CHUNK: usize = 1 << 17;

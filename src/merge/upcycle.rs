@@ -22,9 +22,8 @@ use super::{
     output::{Kind, Output, Slot},
     parameters::Mistake,
     place::Path,
-    precision::Precision,
 };
-use crate::base::rng::Stream;
+use crate::base::{precision::Precision, rng::Stream};
 
 /// A mixture to make, known to fit.
 pub struct Upcycle {

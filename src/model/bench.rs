@@ -12,6 +12,8 @@ use super::optimizer::{AdamW, AdamWSettings};
 use super::packed::Packed;
 use super::sampler::{Prompt, Sampler, Sampling};
 use super::transformer::Transformer;
+use crate::base::device::Device;
+use crate::base::precision::Dtype;
 use crate::base::rng::Stream;
 
 /// The most tokens of a part of a training step, unless one sequence is longer.
@@ -41,6 +43,10 @@ pub struct BenchSettings {
     pub repeats: usize,
     /// Whether a training step computes the activations of layers again instead of keeping them.
     pub recompute: bool,
+    /// Where the model computes.
+    pub device: Device,
+    /// What the sampler keeps the weights in.
+    pub dtype: Dtype,
 }
 
 /// What was measured.
@@ -58,6 +64,8 @@ pub struct BenchReport {
     pub repeats: usize,
     pub parameters: usize,
     pub recompute: bool,
+    pub device: &'static str,
+    pub dtype: Dtype,
     /// The most memory that the process held before the first step, in MiB: weights, optimiser, and the program.
     pub idle_rss_mb: f64,
     /// The largest difference between the log-probabilities of a completion as sampled and as training computes them.
@@ -80,6 +88,18 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
     } else {
         Transformer::init(Config::read(source)?, 0)?
     };
+    if settings.recompute && settings.device != Device::Cpu {
+        let text = format!("activations are computed again on the device `cpu` only, found `{}`", settings.device);
+        return Err(ModelError::Device(text));
+    }
+    if settings.dtype != Dtype::F32 {
+        if settings.mode == Mode::Train {
+            let text = format!("weights are trained in `f32`, found `{}`", settings.dtype);
+            return Err(ModelError::Weights(text));
+        }
+        model.round(settings.dtype.precision())?;
+    }
+    model = model.on(settings.device)?;
     model.set_recompute(settings.recompute);
     let parameters = model.config().parameters();
     let measured = match settings.mode {
@@ -97,6 +117,8 @@ pub fn bench(source: &Path, settings: &BenchSettings, pool: &rayon::ThreadPool) 
         repeats: settings.repeats,
         parameters,
         recompute: settings.recompute,
+        device: settings.device.name(),
+        dtype: settings.dtype,
         idle_rss_mb: measured.idle,
         log_prob_difference: measured.difference,
     })
@@ -125,6 +147,7 @@ fn train(mut model: Transformer, settings: &BenchSettings, pool: &rayon::ThreadP
         gradients.clip(1.0);
         optimizer.step(&model, &gradients, 1e-4, pool)?;
         model.update_router_bias(&gradients.loads, 1e-3);
+        gradients.give_back(&model);
         Ok(())
     };
     let rates = measure(settings.repeats, settings.batch * settings.length, step)?;
@@ -153,7 +176,7 @@ fn generate(model: &Transformer, settings: &BenchSettings, pool: &rayon::ThreadP
     let idle = peak_memory();
     let mut completions = Vec::new();
     let rates = measure(settings.repeats, settings.batch * settings.new, || {
-        completions = sampler.generate(pool, &prompts, &sampling);
+        completions = sampler.generate(pool, &prompts, &sampling)?;
         Ok(())
     })?;
     let differences = prompts.iter().zip(&completions).map(|(prompt, completion)| {
@@ -190,7 +213,9 @@ fn measure(
 }
 
 impl Spread {
-    fn of(mut numbers: Vec<f64>) -> Self {
+    /// The least, the middle and the largest of some numbers.
+    #[must_use]
+    pub fn of(mut numbers: Vec<f64>) -> Self {
         numbers.sort_by(f64::total_cmp);
         let at = |place: usize| numbers.get(place).copied().unwrap_or_default();
         let last = numbers.len().saturating_sub(1);
@@ -199,7 +224,8 @@ impl Spread {
 }
 
 /// The high-water mark of the process's memory in MiB; 0 where the system does not tell.
-fn peak_memory() -> f64 {
+#[must_use]
+pub fn peak_memory() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());

@@ -10,14 +10,34 @@ use super::error::ModelError;
 use super::packed::Packed;
 use super::sampler::{Prompt, Sampler, Sampling};
 use super::transformer::Transformer;
-use crate::base::disk;
+use crate::base::{device::Device, disk, precision};
 
 /// The name of the tensor of ids in a file of inputs.
 const INPUT: &str = "input_ids";
 
+/// A model to work with.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub dir: &'a Path,
+    /// Where it computes.
+    pub device: Device,
+    /// What its weights are rounded to.
+    pub dtype: precision::Dtype,
+}
+
+impl Source<'_> {
+    fn load(self) -> Result<Transformer, ModelError> {
+        let mut model = Transformer::load(self.dir)?;
+        if self.dtype != precision::Dtype::F32 {
+            model.round(self.dtype.precision())?;
+        }
+        model.on(self.device)
+    }
+}
+
 /// Writes the `logits` (`[batch, length, vocabulary]`, f32) of the `input_ids` of a file.
-pub fn logits(dir: &Path, ids: &Path, out: &Path, pool: &rayon::ThreadPool) -> Result<(), ModelError> {
-    let model = Transformer::load(dir)?;
+pub fn logits(source: Source<'_>, ids: &Path, out: &Path, pool: &rayon::ThreadPool) -> Result<(), ModelError> {
+    let model = source.load()?;
     let ids = Ids::read(ids)?;
     let every: Vec<u32> = (0..ids.length as u32).collect();
     let of_row = |row: &Vec<u32>| -> Result<Vec<f32>, ModelError> {
@@ -36,13 +56,13 @@ pub fn logits(dir: &Path, ids: &Path, out: &Path, pool: &rayon::ThreadPool) -> R
 /// A row ends with a token that ends a text, if the configuration names one; the places after it hold that token again,
 /// and log-probabilities of zero.
 pub fn generate(
-    dir: &Path,
+    source: Source<'_>,
     ids: &Path,
     out: &Path,
     settings: &Sampling,
     pool: &rayon::ThreadPool,
 ) -> Result<(), ModelError> {
-    let model = Transformer::load(dir)?;
+    let model = source.load()?;
     let ids = Ids::read(ids)?;
     let vocab = model.config().vocab_size();
     if let Some(id) = ids.rows.iter().flatten().find(|id| **id as usize >= vocab) {
@@ -52,7 +72,7 @@ pub fn generate(
     settings.stop.extend(&model.config().special_tokens().eos);
     let rows = ids.rows.iter().zip(0..);
     let prompts: Vec<Prompt> = rows.map(|(ids, row)| Prompt { ids: ids.clone(), row, copies: 1 }).collect();
-    let completions = Sampler::new(&model)?.generate(pool, &prompts, &settings);
+    let completions = Sampler::new(&model)?.generate(pool, &prompts, &settings)?;
 
     let (mut whole, mut log_probs) = (Vec::new(), Vec::new());
     for (prompt, completion) in ids.rows.iter().zip(&completions) {

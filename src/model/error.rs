@@ -25,6 +25,9 @@ pub enum ModelError {
     /// A batch that cannot be: ids beyond the vocabulary, rows beyond the batch, lengths that do not add up.
     #[error("{0}")]
     Batch(String),
+    /// A device that is not there.
+    #[error("{0}")]
+    Device(String),
 }
 
 impl ModelError {

@@ -3,16 +3,15 @@
 //! Parts are begun in their order and their gradients are summed in their order, so that the bits of the sum depend
 //! neither on the number of threads nor on which thread is the faster.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Tensor;
+use candle_core::backprop::GradStore;
 
 use super::error::ModelError;
-use super::ops;
 use super::ops::math::dot;
-use super::sink::Sink;
+use super::sink::{Sink, Sum};
 use super::transformer::Transformer;
 
 /// The summed gradients of all parts.
@@ -45,35 +44,59 @@ pub fn gradients<P: Sync>(
     loss: impl Fn(&P) -> Result<PartLoss, ModelError> + Sync,
 ) -> Result<Gradients, ModelError> {
     let next = AtomicUsize::new(0);
-    let sum = Mutex::new(Sum::default());
+    let sum = Arc::new(Sum::new(model.variables(), model.room()));
+    let results: Vec<Mutex<Option<Result<Found, ModelError>>>> = parts.iter().map(|_| Mutex::default()).collect();
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(part) = parts.get(at) else { return };
-            let sink = Sink::new(model.variables(), lock(&sum).free.pop());
-            let (sink, result) = sink.collect(|| backward(part, &loss));
-            let result = result.and_then(|(value, store, loads)| Part::finish(model, sink, value, &store, loads));
+            let (Some(part), Some(place)) = (parts.get(at), results.get(at)) else { return };
+            let (sink, result) = Sink::new(&sum, at).collect(|| backward(part, &loss));
+            let result = result.and_then(|(found, store)| {
+                sink.finish(model.variables(), &store)?;
+                Ok(found)
+            });
             if result.is_err() {
                 // The parts after this one would be computed for nothing.
                 next.fetch_max(parts.len(), Ordering::Relaxed);
             }
-            lock(&sum).put(at, result);
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     };
     pool.scope(|scope| {
-        for _ in 0..pool.current_num_threads().min(parts.len()) {
+        for _ in 0..model.device().at_once(pool.current_num_threads()).min(parts.len()) {
             scope.spawn(|_| work());
         }
     });
-    let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match (sum.error, sum.total) {
-        (Some((_, error)), _) => Err(error),
-        (None, Some(total)) => Ok(Gradients { tensors: total, losses: sum.losses, loads: sum.loads }),
-        (None, None) => Err(ModelError::Batch("expected at least one part, found none".to_owned())),
+    let mut gradients = Gradients { tensors: Vec::new(), losses: Vec::new(), loads: Vec::new() };
+    // A part that was not begun comes after one that failed.
+    for result in results.into_iter().filter_map(|it| it.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+        let found = result?;
+        gradients.losses.push(found.loss);
+        if gradients.loads.is_empty() {
+            gradients.loads = found.loads;
+        } else {
+            for (sum, load) in gradients.loads.iter_mut().flatten().zip(found.loads.iter().flatten()) {
+                *sum += load;
+            }
+        }
     }
+    if gradients.losses.is_empty() {
+        return Err(ModelError::Batch("expected at least one part, found none".to_owned()));
+    }
+    match Arc::into_inner(sum) {
+        Some(sum) => gradients.tensors = sum.into_totals(),
+        None => return Err(ModelError::Batch("expected every part to be done, found one under way".to_owned())),
+    }
+    model.room().keep(pool.current_num_threads());
+    Ok(gradients)
 }
 
 impl Gradients {
+    /// Leaves the room that the numbers took to those of the model's next step.
+    pub fn give_back(self, model: &Transformer) {
+        self.tensors.into_iter().for_each(|values| model.room().give(values));
+    }
+
     /// The root of the sum of all squares.
     #[must_use]
     pub fn norm(&self) -> f64 {
@@ -94,99 +117,17 @@ impl Gradients {
     }
 }
 
-type Loss = (f32, candle_core::backprop::GradStore, Vec<Vec<u64>>);
-
-fn backward<P>(part: &P, loss: &(impl Fn(&P) -> Result<PartLoss, ModelError> + Sync)) -> Result<Loss, ModelError> {
-    let PartLoss { loss, loads } = loss(part)?;
-    let store = loss.backward()?;
-    Ok((loss.to_scalar::<f32>()?, store, loads))
-}
-
-struct Part {
-    gradients: Vec<Vec<f32>>,
+/// What one part gives beside its gradients.
+struct Found {
     loss: f32,
     loads: Vec<Vec<u64>>,
 }
 
-impl Part {
-    /// Takes what the sink collected, and what went through operations that know no sink.
-    fn finish(
-        model: &Transformer,
-        sink: Sink,
-        loss: f32,
-        store: &candle_core::backprop::GradStore,
-        loads: Vec<Vec<u64>>,
-    ) -> Result<Self, ModelError> {
-        let mut gradients = sink.buffers;
-        for ((buffer, written), (_, var)) in gradients.iter_mut().zip(sink.written).zip(model.variables()) {
-            if !written {
-                buffer.fill(0.0);
-            }
-            if let Some(gradient) = store.get(var.as_tensor()) {
-                ops::read(&gradient.contiguous()?, |gradient| add(buffer, gradient))?;
-            }
-        }
-        Ok(Self { gradients, loss, loads })
-    }
-}
-
-/// The sum so far, and the parts that wait for their turn.
-#[derive(Default)]
-struct Sum {
-    /// How many parts have been summed.
-    done: usize,
-    total: Option<Vec<Vec<f32>>>,
-    losses: Vec<f32>,
-    loads: Vec<Vec<u64>>,
-    waiting: BTreeMap<usize, Part>,
-    /// Buffers to be used again.
-    free: Vec<Vec<Vec<f32>>>,
-    /// The failed part that comes first.
-    error: Option<(usize, ModelError)>,
-}
-
-impl Sum {
-    fn put(&mut self, at: usize, part: Result<Part, ModelError>) {
-        match part {
-            Ok(part) => {
-                self.waiting.insert(at, part);
-            }
-            Err(error) => {
-                if self.error.as_ref().is_none_or(|(first, _)| at < *first) {
-                    self.error = Some((at, error));
-                }
-            }
-        }
-        while let Some(part) = self.waiting.remove(&self.done) {
-            self.done += 1;
-            self.add(part);
-        }
-    }
-
-    fn add(&mut self, part: Part) {
-        self.losses.push(part.loss);
-        if self.loads.is_empty() {
-            self.loads = part.loads;
-        } else {
-            for (sum, load) in self.loads.iter_mut().flatten().zip(part.loads.iter().flatten()) {
-                *sum += load;
-            }
-        }
-        match &mut self.total {
-            None => self.total = Some(part.gradients),
-            Some(total) => {
-                total.iter_mut().zip(&part.gradients).for_each(|(sum, gradient)| add(sum, gradient));
-                self.free.push(part.gradients);
-            }
-        }
-    }
-}
-
-fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-}
-
-/// Nothing here is left half done by a panic, so a poisoned lock is as good as any.
-fn lock(sum: &Mutex<Sum>) -> MutexGuard<'_, Sum> {
-    sum.lock().unwrap_or_else(PoisonError::into_inner)
+fn backward<P>(
+    part: &P,
+    loss: &(impl Fn(&P) -> Result<PartLoss, ModelError> + Sync),
+) -> Result<(Found, GradStore), ModelError> {
+    let PartLoss { loss, loads } = loss(part)?;
+    let store = loss.backward()?;
+    Ok((Found { loss: loss.to_scalar::<f32>()?, loads }, store))
 }

@@ -6,7 +6,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::balance::Balance;
 use super::config::{Attending, Config};
-use super::ops::{self, Angles, AttentionLayout, Choice, Piece};
+use super::ops::{self, Angles, Attended, AttentionLayout, Choice, Piece};
 use super::router::Router;
 use super::weights::{AttentionPlan, FeedForwardPlan, LayerPlan, Projection, QueryPlan};
 
@@ -28,6 +28,17 @@ pub(super) struct Notes {
     pub routes: Option<Vec<(Choice, Tensor)>>,
     /// The balance loss of all sparse layers.
     pub balance: f64,
+}
+
+impl Notes {
+    /// Notes down what the router of a sparse layer said.
+    pub fn add(&mut self, choice: Choice, weights: Tensor, balance: f64) {
+        self.loads.push(choice.loads());
+        self.balance += balance;
+        if let Some(routes) = &mut self.routes {
+            routes.push((choice, weights));
+        }
+    }
 }
 
 impl Tensors {
@@ -114,21 +125,18 @@ pub(super) fn layer(
     x: &Tensor,
     notes: &mut Notes,
 ) -> Result<Tensor> {
-    let (_, x) = attended_and_added(model, plan, context, x)?;
-    let normed = norm(model, plan.post_norm, context, &x)?;
-    x.add(&feed_forward(model, &plan.feed_forward, context, &normed, notes)?)
+    let attended = attend(context, &inputs(model, plan, context, x)?)?;
+    let x = add_attended(model, plan, &attended, x)?;
+    let sum =
+        normed(model, plan.post_norm, context, &x, |it| feed_forward(model, &plan.feed_forward, context, it, notes))?;
+    let out = x.add(&sum)?;
+    ops::forget(&sum)?;
+    Ok(out)
 }
 
-/// What the heads of a layer read, and the residual stream after its attention.
-pub(super) fn attended_and_added(
-    model: &Tensors,
-    plan: &LayerPlan,
-    context: &Context,
-    x: &Tensor,
-) -> Result<(Tensor, Tensor)> {
-    let attended = attended(model, plan, context, x)?;
-    let added = ops::linear_add(&attended, model.variable(plan.attention.output()), x)?;
-    Ok((attended, added))
+/// The residual stream after a layer's attention.
+pub(super) fn add_attended(model: &Tensors, plan: &LayerPlan, attended: &Tensor, x: &Tensor) -> Result<Tensor> {
+    ops::linear_add(attended, model.variable(plan.attention.output()), x)
 }
 
 /// Rows normed by one of the model's norms.
@@ -136,28 +144,48 @@ pub(super) fn norm(model: &Tensors, weight: usize, context: &Context, x: &Tensor
     ops::rms_norm(x, model.variable(weight), 0, context.eps)
 }
 
+/// What a function makes of normed rows, which a backward pass norms again.
+fn normed<R>(
+    model: &Tensors,
+    weight: usize,
+    context: &Context,
+    x: &Tensor,
+    function: impl FnOnce(&Tensor) -> Result<R>,
+) -> Result<R> {
+    let normed = norm(model, weight, context, x)?;
+    let result = function(&normed)?;
+    ops::forget_norm(&normed, x, model.variable(weight), context.eps)?;
+    Ok(result)
+}
+
 /// What the heads of a layer read.
-pub(super) fn attended(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<Tensor> {
-    let normed = norm(model, plan.input_norm, context, x)?;
+pub(super) fn attend(context: &Context, [first, second, third]: &[Tensor; 3]) -> Result<Tensor> {
+    ops::attention([first, second, third], &context.layout, &context.angles, &context.lengths)
+}
+
+/// The same outside of Candle's graph.
+pub(super) fn attend_apart(context: &Context, [first, second, third]: &[Tensor; 3]) -> Result<Attended> {
+    Attended::new([first, second, third], &context.layout, &context.angles, &context.lengths)
+}
+
+/// The projections of which attention takes queries, keys and values.
+pub(super) fn inputs(model: &Tensors, plan: &LayerPlan, context: &Context, x: &Tensor) -> Result<[Tensor; 3]> {
     let linear = |x: &Tensor, weight: usize| ops::linear(x, model.variable(weight));
-    let attend = |inputs| ops::attention(inputs, &context.layout, &context.angles, &context.lengths);
-    match &plan.attention {
+    normed(model, plan.input_norm, context, x, |x| match &plan.attention {
         AttentionPlan::Latent { query, kv_a, kv_a_norm, kv_b, .. } => {
             let query = match query {
-                QueryPlan::Whole(weight) => linear(&normed, *weight)?,
-                QueryPlan::LowRank { a, norm: between, b } => {
-                    linear(&norm(model, *between, context, &linear(&normed, *a)?)?, *b)?
-                }
+                QueryPlan::Whole(weight) => linear(x, *weight)?,
+                QueryPlan::LowRank { a, norm, b } => normed(model, *norm, context, &linear(x, *a)?, |x| linear(x, *b))?,
             };
-            let latent = linear(&normed, *kv_a)?;
-            let keys_values = norm(model, *kv_a_norm, context, &latent)?;
-            attend([&query, &linear(&keys_values, *kv_b)?, &latent])
+            let latent = linear(x, *kv_a)?;
+            let keys_values = normed(model, *kv_a_norm, context, &latent, |x| linear(x, *kv_b))?;
+            Ok([query, keys_values, latent])
         }
         AttentionPlan::Grouped { inputs, .. } => {
-            let [query, key, value] = inputs.map(|input| project(model, input, context.eps, &normed));
-            attend([&query?, &key?, &value?])
+            let [query, key, value] = inputs.map(|input| project(model, input, context.eps, x));
+            Ok([query?, key?, value?])
         }
-    }
+    })
 }
 
 /// Queries, keys or values: the projection, its bias, and the norm of each head.
@@ -182,22 +210,39 @@ fn feed_forward(
     x: &Tensor,
     notes: &mut Notes,
 ) -> Result<Tensor> {
-    match plan {
-        FeedForwardPlan::Dense { gate_up, down } => ops::mlp(x, model.variable(*gate_up), model.variable(*down)),
-        FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
-            let logits = ops::linear(x, model.variable(*gate))?;
-            let (choice, weights, balance) = route(model, context, *bias, &logits)?;
-            notes.loads.push(choice.loads());
-            notes.balance += balance;
-            let routed = ops::experts(x, &weights, model.variable(*experts), &choice)?;
-            if let Some(routes) = &mut notes.routes {
-                routes.push((choice, weights));
-            }
+    let FeedForwardPlan::Sparse { bias, gate, .. } = plan else { return network(model, plan, x, None) };
+    let logits = ops::linear(x, model.variable(*gate))?;
+    let (choice, weights, balance) = route(model, context, *bias, &logits)?;
+    let routes = (choice, weights);
+    let out = network(model, plan, x, Some(&routes))?;
+    notes.add(routes.0, routes.1, balance);
+    Ok(out)
+}
+
+/// The feed-forward network, given the experts of a sparse layer and their weights.
+pub(super) fn network(
+    model: &Tensors,
+    plan: &FeedForwardPlan,
+    x: &Tensor,
+    routes: Option<&(Choice, Tensor)>,
+) -> Result<Tensor> {
+    let gated = |gate_up: usize, down: usize| ops::mlp(x, model.variable(gate_up), model.variable(down));
+    match (plan, routes) {
+        (FeedForwardPlan::Dense { gate_up, down }, _) => gated(*gate_up, *down),
+        (FeedForwardPlan::Sparse { experts, shared, .. }, Some((choice, weights))) => {
+            let routed = ops::experts(x, weights, model.variable(*experts), choice)?;
             match shared {
                 None => Ok(routed),
-                Some((gate_up, down)) => routed.add(&ops::mlp(x, model.variable(*gate_up), model.variable(*down))?),
+                Some((gate_up, down)) => {
+                    let shared = gated(*gate_up, *down)?;
+                    let sum = routed.add(&shared)?;
+                    ops::forget(&routed)?;
+                    ops::forget(&shared)?;
+                    Ok(sum)
+                }
             }
         }
+        (FeedForwardPlan::Sparse { .. }, None) => candle_core::bail!("a sparse layer without routes"),
     }
 }
 

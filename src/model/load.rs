@@ -9,6 +9,7 @@ use super::config::Config;
 use super::error::ModelError;
 use super::transformer::Transformer;
 use super::weights::{HubTensor, Plan};
+use crate::base::precision::Precision;
 
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -181,50 +182,22 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The numbers as f32.
+/// The numbers as f32: each is the one that the file holds.
 fn decode(kind: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    match kind {
-        Dtype::F32 => Some(bytes.as_chunks::<4>().0.iter().map(|it| f32::from_le_bytes(*it)).collect()),
-        Dtype::BF16 => {
-            let widen = |it: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*it)) << 16);
-            Some(bytes.as_chunks::<2>().0.iter().map(widen).collect())
-        }
-        Dtype::F16 => Some(bytes.as_chunks::<2>().0.iter().map(|it| half_to_f32(u16::from_le_bytes(*it))).collect()),
-        _ => None,
-    }
-}
-
-/// A number of half precision: one bit of sign, five of exponent, ten of fraction.
-fn half_to_f32(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let fraction = f32::from(bits & 0x3ff);
-    match (bits >> 10) & 0x1f {
-        0 => sign * fraction * 2.0_f32.powi(-24),
-        31 if fraction == 0.0 => sign * f32::INFINITY,
-        31 => f32::NAN,
-        exponent => sign * (1.0 + fraction / 1024.0) * 2.0_f32.powi(i32::from(exponent) - 15),
-    }
+    let precision = match kind {
+        Dtype::F32 => Precision::F32,
+        Dtype::F16 => Precision::F16,
+        Dtype::BF16 => Precision::BF16,
+        _ => return None,
+    };
+    let mut numbers = vec![0.0; bytes.len() / precision.size()];
+    precision.decode(bytes, &mut numbers);
+    Some(numbers)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_precision_is_read_exactly() {
-        for (bits, expected) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x3555, 0.333_251_95),
-            (0x7bff, 65504.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x0400, 6.103_515_6e-5),
-            (0x0000, 0.0),
-        ] {
-            assert_eq!(half_to_f32(bits), expected);
-        }
-        assert!(half_to_f32(0x7e00).is_nan());
-    }
 
     #[test]
     fn brain_floats_are_the_upper_half_of_f32() {

@@ -1,11 +1,14 @@
-//! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU.
+//! The model floor: DeepSeek-V3, Llama, Qwen2 and Qwen3-MoE on Candle, trained and sampled on the CPU; and by plain
+//! compositions wherever else Candle computes.
 
+mod again;
 mod ahead;
 mod balance;
 pub mod bench;
 pub mod commands;
 mod config;
 mod decode;
+mod device;
 mod error;
 mod gradients;
 mod layers;

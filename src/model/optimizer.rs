@@ -1,13 +1,17 @@
 //! AdamW: one pass over the weights, in place.
+//!
+//! The moments lie in the memory of the program, whatever device the weights are on: they are copied there and back.
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, InplaceOp1, Layout};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
 use super::error::ModelError;
 use super::gradients::Gradients;
+use super::ops;
 use super::transformer::Transformer;
+use crate::base::device::Device;
 
 /// How many numbers one task updates.
 const CHUNK: usize = 1 << 15;
@@ -104,7 +108,13 @@ impl AdamW {
                 gradient,
                 moments: Mutex::new((first, second)),
             };
-            pool.install(|| var.inplace_op1(&update))?;
+            if model.device() == Device::Cpu {
+                pool.install(|| var.inplace_op1(&update))?;
+            } else {
+                let mut weights = ops::read(var, <[f32]>::to_vec)?;
+                pool.install(|| update.apply_all(&mut weights));
+                var.set(&Tensor::from_vec(weights, var.shape(), var.device())?)?;
+            }
         }
         Ok(())
     }
@@ -126,6 +136,16 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
+    fn apply_all(&self, weights: &mut [f32]) {
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, second) = &mut *moments;
+        let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
+        let weights = weights.par_chunks_mut(CHUNK).zip(self.gradient.par_chunks(CHUNK));
+        weights.zip(moments).for_each(|((weights, gradient), (first, second))| {
+            self.apply(weights, gradient, first, second);
+        });
+    }
+
     fn apply(&self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let moments = first.iter_mut().zip(second);
         for ((weight, gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
@@ -148,13 +168,7 @@ impl InplaceOp1 for Update<'_> {
         let Some((from, to)) = layout.contiguous_offsets() else {
             candle_core::bail!("adamw: expected contiguous weights");
         };
-        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, second) = &mut *moments;
-        let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-        let weights = weights[from..to].par_chunks_mut(CHUNK).zip(self.gradient.par_chunks(CHUNK));
-        weights.zip(moments).for_each(|((weights, gradient), (first, second))| {
-            self.apply(weights, gradient, first, second);
-        });
+        self.apply_all(&mut weights[from..to]);
         Ok(())
     }
 }

@@ -7,14 +7,16 @@
 //! Candle's graph holds what its operations read until the whole backward pass is done. So the layers are links of a
 //! chain of single numbers in that graph, and hand streams and gradients from one to the next beside it.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
+use super::again::{self, Again, single};
 use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::sink;
-use super::weights::{FeedForwardPlan, LayerPlan};
+use super::weights::LayerPlan;
 
 /// The weights of layers whose activations are computed again.
 #[derive(Clone)]
@@ -33,8 +35,11 @@ pub(super) struct Finish {
     pub norm: usize,
 }
 
-/// A tensor that is handed over once.
-type Hand = Mutex<Option<Tensor>>;
+/// What is handed over once.
+type Hand<T> = Mutex<Option<T>>;
+
+/// The gradient on its way back from link to link.
+type Grad = Arc<Hand<Vec<f32>>>;
 
 impl Layers {
     /// The residual stream after some layers; or, given what `finish` names, the rows of it that are asked for, normed.
@@ -46,19 +51,22 @@ impl Layers {
         finish: Option<Finish>,
         notes: &mut Notes,
     ) -> Result<Tensor> {
-        let grad = Arc::new(Hand::default());
+        let grad = Grad::default();
         let mut stream = x.detach();
         let mut link = x.apply_op1(Entrance { grad: Arc::clone(&grad) })?;
-        let chain = |part, x, exit: Option<Tensor>| Link {
-            layers: self.clone(),
-            context: Arc::clone(context),
-            part,
-            x: Mutex::new(Some(x)),
-            grad: Arc::clone(&grad),
-            exit: exit.map(|out| Mutex::new(Some(out))),
+        let chain = |part: Part, x, exit: Option<Tensor>| {
+            sink::reads_again(&part.variables());
+            Link {
+                layers: self.clone(),
+                context: Arc::clone(context),
+                part,
+                x: Mutex::new(Some(x)),
+                grad: Arc::clone(&grad),
+                exit: exit.map(|out| Mutex::new(Some(out))),
+            }
         };
         for (at, plan) in plans.iter().enumerate() {
-            let out = layers::layer(&self.detached, plan, context, &stream, notes)?;
+            let out = Again { layers: self, context, plan }.forward(&stream, notes)?;
             let exit = (finish.is_none() && at + 1 == plans.len()).then(|| out.clone());
             link = link.apply_op1(chain(Part::Layer(Arc::clone(plan)), stream, exit))?;
             stream = out;
@@ -83,7 +91,7 @@ impl Finish {
 
 /// The head of the chain: what comes back through it is the gradient of what the first layer reads.
 struct Entrance {
-    grad: Arc<Hand>,
+    grad: Grad,
 }
 
 impl CustomOp1 for Entrance {
@@ -95,8 +103,8 @@ impl CustomOp1 for Entrance {
         Ok(single())
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        take(&self.grad).map(Some)
+    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Tensor::from_vec(take(&self.grad)?, x.shape(), x.device()).map(Some)
     }
 }
 
@@ -106,16 +114,25 @@ struct Link {
     context: Arc<Context>,
     part: Part,
     /// What it reads.
-    x: Hand,
-    /// The gradient on its way back.
-    grad: Arc<Hand>,
+    x: Hand<Tensor>,
+    grad: Grad,
     /// What the last link gives: there the stream is in Candle's graph again.
-    exit: Option<Hand>,
+    exit: Option<Hand<Tensor>>,
 }
 
 enum Part {
     Layer(Arc<LayerPlan>),
     Finish(Finish),
+}
+
+impl Part {
+    /// The variables that it reads.
+    fn variables(&self) -> Range<usize> {
+        match self {
+            Self::Layer(plan) => plan.variables.clone(),
+            Self::Finish(finish) => finish.norm..finish.norm + 1,
+        }
+    }
 }
 
 impl CustomOp1 for Link {
@@ -137,123 +154,26 @@ impl CustomOp1 for Link {
         if !sink::is_open() {
             candle_core::bail!("recomputed: the gradients of weights are collected by `gradients` only");
         }
-        let grad = if self.exit.is_some() { grad.detach() } else { take(&self.grad)? };
-        let x = take(&self.x)?;
-        let grad = match &self.part {
-            Part::Layer(plan) => self.layer(plan, x, grad)?,
-            Part::Finish(finish) => {
-                let x = leaf(x)?;
-                let [grad] = back([&x], grad, |[x]| finish.apply(&self.layers.tensors, &self.context, x))?;
-                grad
-            }
+        let mut grad = match &self.exit {
+            Some(_) => ops::read(&grad.contiguous()?, <[f32]>::to_vec)?,
+            None => take(&self.grad)?,
         };
+        let (x, context) = (take(&self.x)?, &*self.context);
+        sink::again(&self.part.variables(), || {
+            match &self.part {
+                Part::Layer(plan) => Again { layers: &self.layers, context, plan }.backward(&x, &mut grad)?,
+                Part::Finish(finish) => grad = again::finish(finish, &self.layers.tensors, context, &x, &grad)?,
+            }
+            Ok::<_, candle_core::Error>(())
+        })?;
         *self.grad.lock().unwrap_or_else(PoisonError::into_inner) = Some(grad);
         Tensor::zeros((), candle_core::DType::F32, &Device::Cpu).map(Some)
     }
 }
 
-impl Link {
-    /// The gradient of what a layer reads, given that of what it gives.
-    fn layer(&self, plan: &LayerPlan, x: Tensor, grad: Tensor) -> Result<Tensor> {
-        let (model, context) = (&*self.layers.tensors, &*self.context);
-        let (attended, between) = layers::attended_and_added(&self.layers.detached, plan, context, &x)?;
-        let normed = layers::norm(&self.layers.detached, plan.post_norm, context, &between)?;
-        let normed_grad = self.feed_forward(&plan.feed_forward, normed, &grad)?;
-        let between = leaf(between)?;
-        let [branch] = back([&between], normed_grad, |[x]| layers::norm(model, plan.post_norm, context, x))?;
-        drop(between);
-        let grad = grad.add(&branch)?;
-        drop(branch);
-        let attended = leaf(attended)?;
-        let output = model.variable(plan.attention.output());
-        let [attended_grad] = back([&attended], grad.clone(), |[x]| ops::linear(x, output))?;
-        drop(attended);
-        let x = leaf(x)?;
-        let [branch] = back([&x], attended_grad, |[x]| layers::attended(model, plan, context, x))?;
-        grad.add(&branch)
-    }
-
-    /// The gradient of what the feed-forward network reads.
-    fn feed_forward(&self, plan: &FeedForwardPlan, x: Tensor, grad: &Tensor) -> Result<Tensor> {
-        let (model, context) = (&*self.layers.tensors, &*self.context);
-        let x = leaf(x)?;
-        let gated = |gate_up: usize, down: usize| {
-            let [grad] = back([&x], grad.clone(), |[x]| ops::mlp(x, model.variable(gate_up), model.variable(down)))?;
-            Ok::<_, candle_core::Error>(grad)
-        };
-        match plan {
-            FeedForwardPlan::Dense { gate_up, down } => gated(*gate_up, *down),
-            FeedForwardPlan::Sparse { bias, gate, experts, shared } => {
-                let logits = ops::linear(&x.as_tensor().detach(), self.layers.detached.variable(*gate))?;
-                let (choice, weights, _) = layers::route(model, context, *bias, &logits)?;
-                let weights = leaf(weights)?;
-                let [routed, weights_grad] = back([&x, &weights], grad.clone(), |[x, weights]| {
-                    ops::experts(x, weights, model.variable(*experts), &choice)
-                })?;
-                let sum = match shared {
-                    Some((gate_up, down)) => gated(*gate_up, *down)?.add(&routed)?,
-                    None => routed,
-                };
-                let [chosen] = back([&x], weights_grad, |[x]| {
-                    let logits = ops::linear(x, model.variable(*gate))?;
-                    Ok(layers::route(model, context, *bias, &logits)?.1)
-                })?;
-                sum.add(&chosen)
-            }
-        }
-    }
-}
-
-/// A tensor whose gradient is wanted.
-fn leaf(x: Tensor) -> Result<Var> {
-    Var::from_tensor(&x.detach())
-}
-
-/// The gradients of what a function reads, given that of what it gives; those of weights go into the open sink.
-fn back<const N: usize>(
-    leaves: [&Var; N],
-    grad: Tensor,
-    function: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
-) -> Result<[Tensor; N]> {
-    let out = function(leaves.map(|leaf| leaf.as_tensor()))?;
-    let mut store = out.apply_op1(Seed { grad: grad.detach() })?.backward()?;
-    let mut grads = Vec::with_capacity(N);
-    for leaf in leaves {
-        match store.remove(leaf.as_tensor()) {
-            Some(grad) => grads.push(grad.detach()),
-            None => candle_core::bail!("recomputed: a part of a layer without a gradient"),
-        }
-    }
-    grads.try_into().map_err(|_| candle_core::Error::Msg("recomputed: a gradient is missing".to_owned()))
-}
-
-/// Where a backward pass begins that is given its first gradient.
-struct Seed {
-    grad: Tensor,
-}
-
-impl CustomOp1 for Seed {
-    fn name(&self) -> &'static str {
-        "seed"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(single())
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(self.grad.clone()))
-    }
-}
-
-/// A single number that stands for something else.
-fn single() -> (CpuStorage, Shape) {
-    (CpuStorage::F32(vec![0.0]), Shape::from(()))
-}
-
-fn take(hand: &Hand) -> Result<Tensor> {
+fn take<T>(hand: &Hand<T>) -> Result<T> {
     match hand.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(tensor) => Ok(tensor),
+        Some(value) => Ok(value),
         None => candle_core::bail!("recomputed: a second backward pass through one forward pass"),
     }
 }

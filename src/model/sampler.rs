@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::decode::{Decoder, Queue, Shard};
+use super::decode::{Decoder, Queue, Shard, plain};
 use super::error::ModelError;
 use super::transformer::Transformer;
 
@@ -76,47 +76,69 @@ pub struct Completion {
 }
 
 /// A model laid out for sampling; it keeps the weights as they were when it was made.
-#[derive(Clone, Debug)]
 pub struct Sampler {
-    decoder: Decoder,
+    reader: Reader,
+}
+
+/// What reads tokens.
+enum Reader {
+    Packed(Box<Decoder>),
+    /// On other devices than the CPU.
+    Plain(Box<Transformer>),
 }
 
 impl Sampler {
-    /// Packs the weights of a model.
+    /// Packs the weights of a model; on another device than the CPU, copies the model.
     pub fn new(model: &Transformer) -> Result<Self, ModelError> {
+        if model.device().is_plain() {
+            return Ok(Self { reader: Reader::Plain(Box::new(model.copy()?)) });
+        }
         let find = |name: &str| model.weight(name).map(|weight| weight.values);
-        Ok(Self { decoder: Decoder::pack(model.config(), &find)? })
+        Ok(Self { reader: Reader::Packed(Box::new(Decoder::pack(model.config(), &find)?)) })
     }
 
     /// Completes prompts, in the order of prompts and copies. A prompt without tokens is completed by nothing.
-    #[must_use]
-    pub fn generate(&self, pool: &rayon::ThreadPool, prompts: &[Prompt], sampling: &Sampling) -> Vec<Completion> {
+    ///
+    /// # Errors
+    /// Where the device fails, which the CPU does not.
+    pub fn generate(
+        &self,
+        pool: &rayon::ThreadPool,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+    ) -> Result<Vec<Completion>, ModelError> {
         self.generate_until(pool, prompts, sampling, &|_| false)
     }
 
     /// The same, where a completion also ends when `ended` says so of its tokens.
-    #[must_use]
+    ///
+    /// # Errors
+    /// As [`Sampler::generate`].
     pub fn generate_until(
         &self,
         pool: &rayon::ThreadPool,
         prompts: &[Prompt],
         sampling: &Sampling,
         ended: Ended,
-    ) -> Vec<Completion> {
+    ) -> Result<Vec<Completion>, ModelError> {
+        let decoder = match &self.reader {
+            Reader::Plain(model) => return plain::generate(model, pool, prompts, sampling, ended),
+            Reader::Packed(decoder) => &**decoder,
+        };
         let rows = prompts.iter().map(|prompt| prompt.copies).sum();
         let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(0);
-        let terms = self.decoder.terms(longest + sampling.max_new, sampling.temperature);
+        let terms = decoder.terms(longest + sampling.max_new, sampling.temperature);
         let queue = Queue::new(prompts);
         let shards = pool.current_num_threads();
         let done: Vec<Vec<_>> = pool.install(|| {
             let shards = (0..shards)
                 .into_par_iter()
                 .with_max_len(1)
-                .map(|_| Shard::new(&self.decoder, sampling, ended, &terms, rows, shards).run(&queue));
+                .map(|_| Shard::new(decoder, sampling, ended, &terms, rows, shards).run(&queue));
             shards.collect()
         });
         let mut done: Vec<_> = done.into_iter().flatten().collect();
         done.sort_unstable_by_key(|(slot, _)| *slot);
-        done.into_iter().map(|(_, completion)| completion).collect()
+        Ok(done.into_iter().map(|(_, completion)| completion).collect())
     }
 }

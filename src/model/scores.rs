@@ -48,7 +48,7 @@ impl Transformer {
         }
         // The routers of the layers that look ahead come last, and go with them.
         let biases = self.router_biases().iter().take(plan.biases.len()).cloned().collect();
-        Self::from_parts(config, plan, values, biases)
+        Self::from_parts_on(self.device(), config, plan, values, biases)
     }
 
     /// Whether the head gives a score instead of logits.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 
 use super::balance::Balance;
 use super::config::Config;
@@ -11,18 +11,24 @@ use super::layers::{self, Context, Notes, Tensors};
 use super::ops;
 use super::packed::Packed;
 use super::recompute::{Finish, Layers};
+use super::sink::Room;
 use super::weights::{LayerPlan, Plan, Weight};
+use crate::base::device::Device;
+use crate::base::precision::Precision;
 use crate::base::rng::Stream;
 
 /// A language model with trainable weights.
 pub struct Transformer {
     config: Config,
+    device: Device,
     plan: Plan,
     variables: Vec<(String, Var)>,
     /// The routers' biases, one list for each sparse layer: moved by the load of the experts, not by gradients.
     biases: Vec<Vec<f32>>,
     /// Whether the backward pass computes the activations of layers again instead of keeping them.
     recompute: bool,
+    /// Where gradients were, to be used again.
+    room: Arc<Room>,
 }
 
 /// The log-probabilities of chosen tokens, and the entropies of what they were chosen from.
@@ -70,6 +76,8 @@ pub(super) struct Pass {
     /// The loss that balances the experts, where one is asked for.
     pub balance: Option<Balance>,
     pub notes: Notes,
+    /// Says which operations the pass is made of, as long as it lives.
+    _plainly: ops::Plainly,
 }
 
 impl Transformer {
@@ -95,32 +103,76 @@ impl Transformer {
         Self::from_parts(config, plan, values, biases)
     }
 
-    /// A model from the numbers of its variables and router biases, in the order of the plan.
+    /// A model from the numbers of its variables and router biases, in the order of the plan, on the CPU.
     pub(super) fn from_parts(
         config: Config,
         plan: Plan,
         values: Vec<Vec<f32>>,
         biases: Vec<Vec<f32>>,
     ) -> Result<Self, ModelError> {
+        Self::from_parts_on(Device::Cpu, config, plan, values, biases)
+    }
+
+    /// As [`Transformer::from_parts`], on some device.
+    pub(super) fn from_parts_on(
+        device: Device,
+        config: Config,
+        plan: Plan,
+        values: Vec<Vec<f32>>,
+        biases: Vec<Vec<f32>>,
+    ) -> Result<Self, ModelError> {
+        let place = device.open()?;
         let variables = plan.variables.iter().zip(values).map(|(variable, values)| {
-            let var = Var::from_vec(values, variable.shape.as_slice(), &Device::Cpu)?;
+            let var = Var::from_vec(values, variable.shape.as_slice(), &place)?;
             Ok((variable.name.clone(), var))
         });
         let variables = variables.collect::<Result<_, candle_core::Error>>()?;
-        Ok(Self { config, plan, variables, biases, recompute: false })
+        Ok(Self { config, device, plan, variables, biases, recompute: false, room: Arc::default() })
+    }
+
+    /// The same model on a device.
+    ///
+    /// # Errors
+    /// Where the device is not there, or has no room.
+    pub fn on(self, device: Device) -> Result<Self, ModelError> {
+        if device == self.device {
+            return Ok(self);
+        }
+        let place = device.open()?;
+        let variables = self.variables.iter().map(|(name, var)| {
+            let moved = var.as_tensor().detach().to_device(&place)?;
+            Ok((name.clone(), Var::from_tensor(&moved)?))
+        });
+        let variables = variables.collect::<Result<_, candle_core::Error>>()?;
+        Ok(Self { device, variables, ..self })
+    }
+
+    /// Rounds every weight to what some precision holds; the biases of routers stay as they are. All is computed in f32 as
+    /// before.
+    pub fn round(&mut self, precision: Precision) -> Result<(), ModelError> {
+        let round = |values: &[f32]| values.iter().map(|value| precision.round(*value)).collect();
+        let values = self.variables.iter().map(|(_, var)| ops::read(var, round));
+        let values = values.collect::<Result<_, candle_core::Error>>()?;
+        self.replace(values, self.biases.clone())
+    }
+
+    /// Where the model computes.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// A model of its own with the same weights: training one leaves the other as it is.
     pub fn copy(&self) -> Result<Self, ModelError> {
         let values = self.variables.iter().map(|(_, var)| ops::read(var, <[f32]>::to_vec));
         let values = values.collect::<Result<_, candle_core::Error>>()?;
-        Self::from_parts(self.config.clone(), self.plan.clone(), values, self.biases.clone())
+        Self::from_parts_on(self.device, self.config.clone(), self.plan.clone(), values, self.biases.clone())
     }
 
     /// Puts other numbers in place of the weights and router biases, in the order of the plan.
     pub(super) fn replace(&mut self, values: Vec<Vec<f32>>, biases: Vec<Vec<f32>>) -> Result<(), ModelError> {
-        let other = Self::from_parts(self.config.clone(), self.plan.clone(), values, biases)?;
-        *self = other;
+        let other = Self::from_parts_on(self.device, self.config.clone(), self.plan.clone(), values, biases)?;
+        *self = Self { recompute: self.recompute, ..other };
         Ok(())
     }
 
@@ -149,7 +201,8 @@ impl Transformer {
     }
 
     /// Whether a training step keeps only what each layer reads and computes its activations again in the backward
-    /// pass: less memory, more work, the same bits. Gradients are then taken by [`super::gradients`] only.
+    /// pass: less memory, more work, the same bits. Gradients are then taken by [`super::gradients`] only. Plain
+    /// compositions keep what Candle keeps of them: on other devices than the CPU it is not followed.
     pub fn set_recompute(&mut self, recompute: bool) {
         self.recompute = recompute;
     }
@@ -173,6 +226,18 @@ impl Transformer {
         let hidden = pass.read(self, packed, rows)?;
         let logits = ops::linear(&hidden, self.variable(self.plan.head))?;
         Ok(Forward { logits, loads: pass.notes.loads })
+    }
+
+    /// The logits of chosen rows, divided by a temperature above zero, outside of autograd: `[rows, vocabulary]` end to end.
+    pub(super) fn logits(&self, packed: &Packed, rows: &[u32], temperature: f32) -> Result<Vec<f32>, ModelError> {
+        packed.check(self.config.vocab_size(), rows)?;
+        let mut pass = self.pass().detached();
+        let mut hidden = pass.read(self, packed, rows)?;
+        if temperature > 0.0 && temperature != 1.0 {
+            hidden = (hidden / f64::from(temperature))?;
+        }
+        let logits = ops::linear(&hidden, pass.tensors.variable(self.plan.head))?;
+        Ok(logits.flatten_all()?.to_vec1()?)
     }
 
     /// What the layers computed of a batch on the way: for comparing with other programs.
@@ -242,14 +307,13 @@ impl Transformer {
     /// How many tokens of a batch each expert sees, for each sparse layer; nothing is kept for a backward pass.
     pub fn loads(&self, packed: &Packed) -> Result<Vec<Vec<u64>>, ModelError> {
         packed.check(self.config.vocab_size(), &[0])?;
-        let tensors = self.pass().tensors.detached();
+        let mut pass = self.pass().detached();
         let context = Context::new(&self.config, &packed.lengths);
-        let mut notes = Notes::default();
-        let mut x = ops::select_rows(&self.variable(self.plan.embedding).detach(), &packed.ids)?;
+        let mut x = ops::select_rows(pass.tensors.variable(self.plan.embedding), &packed.ids)?;
         for plan in &self.plan.layers {
-            x = layers::layer(&tensors, plan, &context, &x, &mut notes)?;
+            x = layers::layer(&pass.tensors, plan, &context, &x, &mut pass.notes)?;
         }
-        Ok(notes.loads)
+        Ok(pass.notes.loads)
     }
 
     /// As [`Transformer::log_probs_at`], with an entropy of each row through which gradients flow as well.
@@ -313,9 +377,15 @@ impl Transformer {
     pub(super) fn pass(&self) -> Pass {
         let variables = self.variables.iter().map(|(_, var)| var.as_tensor().clone()).collect();
         let tensors = Arc::new(Tensors { variables, biases: self.biases.clone() });
-        let recompute =
-            self.recompute.then(|| Layers { tensors: Arc::clone(&tensors), detached: Arc::new(tensors.detached()) });
-        Pass { tensors, recompute, balance: None, notes: Notes::default() }
+        let plain = self.device.is_plain();
+        let recompute = (self.recompute && !plain)
+            .then(|| Layers { tensors: Arc::clone(&tensors), detached: Arc::new(tensors.detached()) });
+        let plainly = ops::Plainly::begin(plain);
+        Pass { tensors, recompute, balance: None, notes: Notes::default(), _plainly: plainly }
+    }
+
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     pub(super) fn variable(&self, at: usize) -> &Tensor {
@@ -324,6 +394,11 @@ impl Transformer {
 }
 
 impl Pass {
+    /// The same with weights through which no gradient flows: nothing is kept for a backward pass.
+    fn detached(self) -> Self {
+        Self { tensors: Arc::new(self.tensors.detached()), recompute: None, ..self }
+    }
+
     /// What all layers share that read sequences of these lengths.
     pub fn context(&self, model: &Transformer, lengths: &[usize]) -> Arc<Context> {
         Arc::new(Context::new(&model.config, lengths).balanced(self.balance.clone()))
@@ -334,7 +409,7 @@ impl Pass {
         let context = self.context(model, &packed.lengths);
         let every_row = rows.len() == packed.ids.len() && rows.iter().enumerate().all(|(at, row)| at == *row as usize);
         let finish = Finish { rows: (!every_row).then(|| rows.to_vec()), norm: model.plan.norm };
-        let x = ops::select_rows(model.variable(model.plan.embedding), &packed.ids)?;
+        let x = ops::select_rows(self.tensors.variable(model.plan.embedding), &packed.ids)?;
         self.layers(&model.plan.layers, &context, &x, Some(finish))
     }
 

@@ -3,6 +3,7 @@
 //! Some variables hold several tensors of the hub end to end (the gate and up projections of a layer; all its experts),
 //! so that one kernel sees them at once. Each of the hub's tensors is one range of a variable.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::config::{Attending, Config, DeepseekConfig, GroupedHeads};
@@ -75,6 +76,8 @@ pub(super) struct AheadPlan {
 /// Indices into the variables for one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LayerPlan {
+    /// All of them, which lie side by side.
+    pub variables: Range<usize>,
     pub input_norm: usize,
     pub attention: AttentionPlan,
     pub post_norm: usize,
@@ -225,7 +228,9 @@ impl Plan {
     fn layer(&mut self, config: &Config, layer: usize) -> LayerPlan {
         let prefix = format!("model.layers.{layer}");
         let (hidden, attention) = (config.hidden_size(), format!("{prefix}.self_attn"));
-        LayerPlan {
+        let first = self.variables.len();
+        let plan = LayerPlan {
+            variables: first..first,
             input_norm: self.vector(&format!("{prefix}.input_layernorm.weight"), hidden),
             attention: match config.attending() {
                 Attending::Latent(config) => self.latent(&attention, config),
@@ -233,7 +238,8 @@ impl Plan {
             },
             post_norm: self.vector(&format!("{prefix}.post_attention_layernorm.weight"), hidden),
             feed_forward: self.feed_forward(&format!("{prefix}.mlp"), config, layer),
-        }
+        };
+        LayerPlan { variables: first..self.variables.len(), ..plan }
     }
 
     /// A layer that looks ahead; its embedding and its head are those of the model, of which files hold copies.

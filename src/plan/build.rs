@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    base::device::Device,
     lang::{Call, Gate, Output, Program, StepId},
     plan::{Graph, Plan, Step},
 };
@@ -35,6 +36,7 @@ impl Plan {
                     id,
                     address: call.address,
                     version: versions(&call.stage),
+                    device: Device::default(),
                     stage: call.stage,
                     arguments: call.arguments,
                     files: call.files,

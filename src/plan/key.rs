@@ -8,14 +8,16 @@ use serde_json::Value as Json;
 use crate::{
     base::{
         argument::canonical,
+        device::Device,
         digest::{Digest, FieldHasher},
     },
     lang::StepId,
     plan::Step,
 };
 
-/// The numeric class that results belong to: another backend or another precision gives other bytes.
-pub const BACKEND: &str = "candle-cpu-f32";
+/// The numeric class that results belong to where nothing else is asked for: another backend or another precision gives
+/// other bytes.
+pub const BACKEND: &str = Device::Cpu.backend();
 
 /// Arguments that decide whether a step comes to its end, and never what it makes.
 const BESIDE_THE_KEY: [(&str, &str); 1] = [("command", "timeout")];
@@ -54,7 +56,7 @@ impl KeyFields {
         let arguments = step.arguments.iter().filter(|(name, _)| counts(step, name));
         let arguments = arguments.map(|(name, value)| (name.to_string(), canonical(value))).collect();
         let (stage, version) = (step.stage.clone(), step.version);
-        Some(Self { arguments, backend: BACKEND.to_owned(), files, inputs, stage, version })
+        Some(Self { arguments, backend: step.device.backend().to_owned(), files, inputs, stage, version })
     }
 
     /// The digest of the record. Each argument, file and port is a field of its own, named and with its length.
@@ -92,7 +94,7 @@ pub fn key(
     let mut hasher = FieldHasher::new();
     hasher.field("stage", step.stage.as_bytes());
     hasher.field("version", &step.version.to_le_bytes());
-    hasher.field("backend", BACKEND.as_bytes());
+    hasher.field("backend", step.device.backend().as_bytes());
     for (name, value) in step.arguments.iter().filter(|(name, _)| counts(step, name)) {
         value.canonical(|text| _ = hasher.member("arguments.", name, text.as_bytes()));
     }

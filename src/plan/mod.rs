@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub use crate::lang::{Condition, Figure, Gate, Output, ParamValue, StepId};
 use crate::{
-    base::{argument::Argument, named::Named, span::Span},
+    base::{argument::Argument, device::Device, named::Named, span::Span},
     lang::Type,
 };
 pub use changes::{Change, Changes, Sided, changes};
@@ -42,6 +42,8 @@ pub struct Step {
     pub stage: String,
     /// The version of the stage's code, a part of the key.
     pub version: u32,
+    /// Where its models compute, a part of the key.
+    pub device: Device,
     /// Every argument that is neither an artifact nor a file, in base units, defaults filled in.
     pub arguments: Named<Argument>,
     /// The files that arguments of type `path` name, relative to the recipe.
@@ -55,6 +57,13 @@ pub struct Step {
 }
 
 impl Plan {
+    /// The same plan with its models computed elsewhere.
+    #[must_use]
+    pub fn on(mut self, device: Device) -> Self {
+        self.steps.iter_mut().for_each(|step| step.device = device);
+        self
+    }
+
     #[must_use]
     pub fn step(&self, id: StepId) -> Option<&Step> {
         self.steps.get(id.0)

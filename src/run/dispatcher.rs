@@ -281,6 +281,7 @@ impl<'a> Dispatcher<'a> {
             cancelled: Arc::clone(&self.options.cancelled),
             checkpoint_every: self.options.checkpoint_every,
             batch: self.options.batch.get(),
+            device: step.device,
             sound: Arc::clone(&self.sound),
             cost: self.cost(id, estimate.as_ref()),
             cores: estimate.as_ref().map_or(1.0, |it| schedule::cores(&it.work, self.options.threads.get())),

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{desk::Desk, keeper::Keeper, meter::Meter, shorter, watch::Watch};
 use crate::{
-    base::{decision::Tally, digest::Digest},
+    base::{decision::Tally, device::Device, digest::Digest},
     stages::{Context, Progress, Stage, StageError},
     store::{Begun, Claim, Claimed, Cost, Facts, Record, Store, StoreError},
 };
@@ -42,6 +42,7 @@ pub(super) struct Job {
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) checkpoint_every: Option<Duration>,
     pub(super) batch: usize,
+    pub(super) device: Device,
     /// Objects that were read whole and found sound, or written, by this process.
     pub(super) sound: Arc<Mutex<BTreeSet<Digest>>>,
     /// What the step is expected to cost.
@@ -115,6 +116,7 @@ impl Job {
             pool: Arc::clone(&self.pool),
             cancelled: Arc::clone(&self.cancelled),
             batch: self.batch,
+            device: self.device,
             checkpoints: Box::new(keeper),
             reviews: Box::new(Desk {
                 store: self.store.clone(),

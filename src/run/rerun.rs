@@ -69,6 +69,7 @@ pub fn rerun(
         pool: Arc::new(pool.map_err(|error| RunError::Runtime(std::io::Error::other(error)))?),
         cancelled: Arc::clone(&options.cancelled),
         batch: options.batch.get(),
+        device: step.device,
         checkpoints: Box::new(Nowhere(rehearsal.workspace()?)),
         reviews: Box::new(Settled(store.review(&record.key))),
         progress: Box::new(|_| {}),

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    base::{decision::Tally, digest::Digest},
+    base::{decision::Tally, device::Device, digest::Digest},
     stages::{checkpoint::Checkpoints, review::Reviews},
 };
 
@@ -34,6 +34,8 @@ pub struct Context {
     pub cancelled: Arc<AtomicBool>,
     /// How many problems a sampling stage hands to the sampler at once. No result depends on it.
     pub batch: usize,
+    /// Where models compute.
+    pub device: Device,
     /// Where the step keeps the states that it can go on from.
     pub checkpoints: Box<dyn Checkpoints>,
     /// Where people decide on the step's rows.

@@ -43,7 +43,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         return Err(StageError::Data("expected rows of pairs, found label".to_owned()));
     };
     let answers: Vec<Sequence> = rows.into_iter().flat_map(|it| [it.chosen, it.rejected]).collect();
-    let ask = |folder: &std::path::Path| sums(&Transformer::load(folder)?, &context.pool, &answers);
+    let ask = |folder: &std::path::Path| sums(&Transformer::load(folder)?.on(context.device)?, &context.pool, &answers);
     let policy = ask(folder)?;
     context.check_cancelled()?;
     let reference = context.optional_input("reference").map(ask).transpose()?;

@@ -61,7 +61,7 @@ fn run(context: &Context) -> Result<(), StageError> {
     let longest = Config::read(folder)?.max_positions();
     let scope = scope(folder)?.unwrap_or(Scope::Whole);
     let rows = Preferences::read(context.input("data")?, &Tokenizer::load(folder)?, scope, longest)?;
-    let model = Transformer::load_scoring(folder)?;
+    let model = Transformer::load_scoring(folder)?.on(context.device)?;
     let groups: Vec<Vec<Sequence>> = match &rows {
         Preferences::Pairs(rows) => rows.iter().map(|it| vec![it.chosen.clone(), it.rejected.clone()]).collect(),
         Preferences::Labels(rows) => rows.iter().map(|it| vec![it.answer.clone()]).collect(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    base::units::Amount,
+    base::{device::Device, units::Amount},
     data::{
         dataset::{self, Summary},
         rows::{Kind, Message, Problem, Sample},
@@ -86,9 +86,9 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Opens the folder of a model.
-    pub fn load(folder: &Path) -> Result<Self, StageError> {
-        Ok(Self { model: Transformer::load(folder)?, tokenizer: Tokenizer::load(folder)? })
+    /// Opens the folder of a model, which computes on a device.
+    pub fn load(folder: &Path, device: Device) -> Result<Self, StageError> {
+        Ok(Self { model: Transformer::load(folder)?.on(device)?, tokenizer: Tokenizer::load(folder)? })
     }
 
     /// The verdict on a sample; none where it is too long for the model. It depends on nothing else that is judged.
@@ -154,7 +154,7 @@ fn take(
 
 /// Judges every sample by the probabilities of two words, some at a time.
 fn choose(context: &Context, arguments: &Arguments, samples: &[Sample]) -> Result<Course<Known>, StageError> {
-    let judge = Judge::load(context.input("model")?)?;
+    let judge = Judge::load(context.input("model")?, context.device)?;
     let question = Question { rubric: &arguments.rubric, yes: &arguments.yes, no: &arguments.no };
     let total = samples.len() as u64;
     let mut course: Course<Known> = Course::begin(context, total, |_| Ok(()))?;

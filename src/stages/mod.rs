@@ -4,6 +4,7 @@ mod asking;
 mod batches;
 mod best;
 mod card;
+mod cast;
 pub mod checkpoint;
 mod command;
 pub mod context;
@@ -21,7 +22,7 @@ mod filler;
 mod filter;
 mod fit;
 pub mod formula;
-mod grpo;
+pub mod grpo;
 mod init;
 mod judge;
 mod labels;
@@ -82,6 +83,7 @@ pub type Check = fn(&Value, &BTreeMap<String, PathBuf>) -> Result<(), StageError
 /// Every built-in stage, by name.
 pub const REGISTRY: &[Stage] = &[
     best::STAGE,
+    cast::STAGE,
     command::STAGE,
     dataset::STAGE,
     decontaminate::STAGE,

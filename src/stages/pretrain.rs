@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-pub const STAGE: Stage = Stage { name: "pretrain", version: 3, run, check: None, extends: Some(extends) };
+pub const STAGE: Stage = Stage { name: "pretrain", version: 4, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -205,7 +205,7 @@ impl<'a> Respondent<'a> {
             stop: vec![self.tokenizer.eos()],
             seed: draw.seed,
         };
-        let completions = self.sampler.generate_until(pool, &prompts, &sampling, &|ids| self.ends(ids));
+        let completions = self.sampler.generate_until(pool, &prompts, &sampling, &|ids| self.ends(ids))?;
         let copies = draw.copies.max(1);
         let answer = |(index, completion): (usize, Completion)| {
             let prompt = prompts.get(index / copies).map(|it| it.ids.clone()).unwrap_or_default();

@@ -10,7 +10,10 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    base::reward::{Reward, Term},
+    base::{
+        device::Device,
+        reward::{Reward, Term},
+    },
     data::rows::Sample,
     reward::{
         RewardError,
@@ -29,7 +32,7 @@ pub struct Asking {
     /// Its name in the language.
     pub name: &'static str,
     /// Opens the folder of such an artifact. What it gives is called with all arguments of the term.
-    open: fn(&Path, &Arc<rayon::ThreadPool>) -> Result<Lent, StageError>,
+    open: fn(&Path, Device) -> Result<Lent, StageError>,
 }
 
 /// Every scoring function that asks a model.
@@ -48,14 +51,14 @@ impl Lenders {
     /// # Errors
     /// Where a model cannot be read.
     pub fn open(context: &Context, port: &str, rewards: &[&Reward]) -> Result<Self, StageError> {
-        Self::of(context.inputs(port), rewards, &context.pool)
+        Self::of(context.inputs(port), rewards, context.device)
     }
 
-    /// Opens what rewards ask, given the folders of the artifacts.
+    /// Opens what rewards ask, given the folders of the artifacts and where the models compute.
     ///
     /// # Errors
     /// Where a model cannot be read.
-    pub fn of(folders: &[PathBuf], rewards: &[&Reward], pool: &Arc<rayon::ThreadPool>) -> Result<Self, StageError> {
+    pub fn of(folders: &[PathBuf], rewards: &[&Reward], device: Device) -> Result<Self, StageError> {
         let mut opened = BTreeMap::new();
         for term in rewards.iter().flat_map(|reward| &reward.terms) {
             let Some(asking) = asking(term) else { continue };
@@ -64,7 +67,7 @@ impl Lenders {
                 continue;
             }
             let folder = folders.get(at).ok_or_else(|| unnamed(term))?;
-            opened.insert((asking.name, at), Arc::new((asking.open)(folder, pool)?));
+            opened.insert((asking.name, at), Arc::new((asking.open)(folder, device)?));
         }
         Ok(Self { opened })
     }
@@ -129,8 +132,8 @@ fn failed(name: &str, problem: impl std::fmt::Display) -> RewardError {
 }
 
 /// What a reward model gives each answer.
-fn preference(folder: &Path, _: &Arc<rayon::ThreadPool>) -> Result<Lent, StageError> {
-    let model = RewardModel::load(folder)?;
+fn preference(folder: &Path, device: Device) -> Result<Lent, StageError> {
+    let model = RewardModel::load(folder, device)?;
     Ok(Box::new(move |group: &[&Sample], _: &[Value]| -> Values {
         let scores = model.scores(group).map_err(|error| failed("preference", error))?;
         Ok(scores.into_iter().map(Some).collect())
@@ -138,8 +141,8 @@ fn preference(folder: &Path, _: &Arc<rayon::ThreadPool>) -> Result<Lent, StageEr
 }
 
 /// What a judge gives each answer.
-fn judge(folder: &Path, _: &Arc<rayon::ThreadPool>) -> Result<Lent, StageError> {
-    let judge = Judge::load(folder)?;
+fn judge(folder: &Path, device: Device) -> Result<Lent, StageError> {
+    let judge = Judge::load(folder, device)?;
     Ok(Box::new(move |group: &[&Sample], arguments: &[Value]| -> Values {
         let text = |at: usize| {
             let text = arguments.get(at).and_then(Value::as_str);

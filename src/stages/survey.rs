@@ -81,7 +81,8 @@ pub fn survey_of<P: Purpose>(
 ) -> Result<Course<P::Known>, StageError> {
     let folder = context.input(port)?;
     let tokenizer = Tokenizer::load(folder)?;
-    let respondent = Respondent::asking(&Transformer::load(folder)?, &tokenizer, asking.form(context)?, asking)?;
+    let model = Transformer::load(folder)?.on(context.device)?;
+    let respondent = Respondent::asking(&model, &tokenizer, asking.form(context)?, asking)?;
     let draw = Draw {
         copies,
         temperature: asking.temperature,

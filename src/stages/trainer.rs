@@ -87,8 +87,9 @@ impl Trainer {
         }
         self.optimizer.step(&self.model, &gradients, lr, pool)?;
         self.model.update_router_bias(&gradients.loads, self.settings.bias_speed as f32);
-        let router = self.router(&gradients.loads);
-        Ok(Update { loss, gradient_norm, imbalance: imbalance(&gradients.loads), router })
+        let (router, imbalance) = (self.router(&gradients.loads), imbalance(&gradients.loads));
+        gradients.give_back(&self.model);
+        Ok(Update { loss, gradient_norm, imbalance, router })
     }
 
     /// How a step's tokens were spread over the experts of each layer, and how far the biases have moved by now:

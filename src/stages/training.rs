@@ -58,7 +58,7 @@ impl<'a> Training<'a> {
         with_reference: bool,
         total: u64,
     ) -> Result<Self, StageError> {
-        let reference = if with_reference { Some(Transformer::load(model)?) } else { None };
+        let reference = if with_reference { Some(Transformer::load(model)?.on(context.device)?) } else { None };
         Self::start(context, Transformer::load(model)?, reference, settings, total)
     }
 
@@ -73,7 +73,7 @@ impl<'a> Training<'a> {
         settings: Settings,
         total: u64,
     ) -> Result<Self, StageError> {
-        let mut trainer = Trainer::new(model, settings)?;
+        let mut trainer = Trainer::new(model.on(context.device)?, settings)?;
         let mut reference = reference.map(|model| Reference { model, moved: false });
         let course = Course::begin(context, total, |folder| {
             if let Some(moments) = load_state(&folder.join(POLICY), &mut trainer.model)? {

@@ -36,13 +36,18 @@ impl<'a> Reader<'a> {
         let indent = self.column(first);
         let mut chunk = Chunk { tokens: first..range.end, cut: None, open: Vec::new(), too_deep: None };
         let (mut angles, mut last) = (0_usize, first);
+        // The first token that speaks after a new line; lines without one share it.
+        let mut following = Some(first);
         for at in first..range.end {
             let Some(token) = self.tokens.get(at) else { break };
             match token.kind {
                 Kind::Open => chunk.open.push(at),
                 Kind::Close => self.close(&mut chunk.open, at),
                 Kind::Newline => {
-                    let Some(next) = self.speaking(at..range.end).next() else { continue };
+                    if following.is_some_and(|it| it < at) {
+                        following = self.speaking(at..range.end).next();
+                    }
+                    let Some(next) = following else { continue };
                     let starts = self.starts_item(next);
                     if chunk.open.is_empty() && (starts || !(self.leads_on(last) || self.follows_on(next))) {
                         chunk.tokens.end = at;
@@ -66,6 +71,10 @@ impl<'a> Reader<'a> {
             }
             if chunk.open.len() > DEEPEST || angles > DEEPEST {
                 chunk.too_deep = chunk.too_deep.or(Some(at));
+                // Many unclosed brackets, each before an item, are not looked through anew from each.
+                if chunk.cut.is_some() && !chunk.open.is_empty() {
+                    break;
+                }
             }
         }
         Some(chunk)

@@ -131,7 +131,7 @@ impl<'a> Evaluator<'a> {
         let values = self.stages.known(self.file(scope)).filter(|it| it.is_value()).map(|it| it.path.as_str());
         let locals = scope.locals.iter().map(|(name, _, _)| name.as_str());
         let items = self.frame(scope.frame).into_iter().flat_map(Frame::names);
-        let hint = did_you_mean(name, locals.chain(items).chain(values));
+        let hint = self.diagnostics.suggest(name, locals.chain(items).chain(values));
         self.mistake(complaint.maybe_hint(hint))
     }
 

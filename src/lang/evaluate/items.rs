@@ -9,7 +9,6 @@ use crate::{
     base::{
         diagnostic::Diagnostic,
         span::{SourceId, Span},
-        suggest::did_you_mean,
     },
     lang::{
         labels::Taint,
@@ -248,7 +247,8 @@ impl<'a> Evaluator<'a> {
         let Some(value) = self.entry(id, &name.text, Some(name.span)) else {
             let names: Vec<&str> = self.frame(id).map(Frame::names).unwrap_or_default();
             let complaint = Diagnostic::error(name.span, format!("unknown name `{}`", name.text));
-            self.diagnostics.push(complaint.maybe_hint(did_you_mean(&name.text, names)));
+            let hint = self.diagnostics.suggest(&name.text, names);
+            self.diagnostics.push(complaint.maybe_hint(hint));
             return;
         };
         let members: Vec<_> = value.artifacts().into_iter().filter_map(|(key, it)| Some((key, it.step?))).collect();

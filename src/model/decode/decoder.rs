@@ -9,12 +9,13 @@ use super::kernels::{rms_norm, scale};
 use super::latent::Latent;
 use super::matrix::Matrix;
 use super::pass::{Entry, Pass, Room};
+use super::table::Table;
 
 /// A packed model.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     pub(super) hidden: usize,
-    pub(super) embedding: Vec<f32>,
+    pub(super) embedding: Table,
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Vec<f32>,
     pub(super) head: Matrix,
@@ -86,7 +87,7 @@ impl Decoder {
         let mut pass = Pass { entries, caches, angles: &terms.angles };
         let mut hidden = room.take(entries.len() * self.hidden);
         for (row, entry) in hidden.chunks_exact_mut(self.hidden).zip(entries) {
-            row.copy_from_slice(&self.embedding[entry.token as usize * self.hidden..][..self.hidden]);
+            self.embedding.read(entry.token as usize, row);
         }
         let mut normed = room.take(hidden.len());
         for (index, layer) in self.layers.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Weight matrices packed for the decoder, and their product with rows of activations.
 //!
 //! Every output is one chain of fused multiply-adds over the depth, in order, whatever the number of rows: a row's
-//! result cannot depend on what else is in the batch.
+//! result cannot depend on what else is in the batch. Weights that are numbers of bf16 are held as such, and widened where
+//! they are multiplied: half the memory, and the same bits.
 
 /// How many outputs stand side by side in memory.
 pub const LANES: usize = 16;
@@ -17,7 +18,56 @@ const PANELS: usize = if cfg!(target_feature = "avx512f") { 2 } else { 1 };
 pub struct Matrix {
     depth: usize,
     width: usize,
-    panels: Vec<Lane>,
+    panels: Panels,
+}
+
+#[derive(Clone, Debug)]
+enum Panels {
+    Whole(Vec<Lane>),
+    Half(Vec<HalfLane>),
+}
+
+/// The upper halves of neighbouring numbers: the lower ones are zero.
+type HalfLane = [u16; LANES];
+
+/// Neighbouring numbers, however they are held.
+trait Held: Copy {
+    /// Writes them as they are multiplied. A loop into a place is vectorised, where a lane that is returned is not.
+    fn widen(&self, lane: &mut Lane);
+}
+
+impl Held for Lane {
+    #[inline(always)]
+    fn widen(&self, lane: &mut Lane) {
+        *lane = *self;
+    }
+}
+
+impl Held for HalfLane {
+    #[inline(always)]
+    fn widen(&self, lane: &mut Lane) {
+        for index in 0..LANES {
+            lane[index] = widen(self[index]);
+        }
+    }
+}
+
+/// The number of which this is the upper half.
+#[inline(always)]
+pub fn widen(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
+/// The upper half of a number.
+#[must_use]
+pub fn upper(number: f32) -> u16 {
+    (number.to_bits() >> 16) as u16
+}
+
+/// Whether all numbers are numbers of bf16.
+#[must_use]
+pub fn are_halves(numbers: &[f32]) -> bool {
+    numbers.iter().all(|it| it.to_bits() << 16 == 0)
 }
 
 impl Matrix {
@@ -25,13 +75,11 @@ impl Matrix {
     #[must_use]
     pub fn pack(depth: usize, parts: &[&[f32]]) -> Self {
         let width = parts.iter().map(|part| part.len() / depth).sum::<usize>();
-        let mut panels = vec![[0.0; LANES]; width.div_ceil(LANES) * depth];
-        for (output, weights) in parts.iter().flat_map(|part| part.chunks_exact(depth)).enumerate() {
-            let panel = &mut panels[output / LANES * depth..][..depth];
-            for (lane, weight) in panel.iter_mut().zip(weights) {
-                lane[output % LANES] = *weight;
-            }
-        }
+        let panels = if parts.iter().all(|part| are_halves(part)) {
+            Panels::Half(panels(depth, width, parts, upper))
+        } else {
+            Panels::Whole(panels(depth, width, parts, |weight| weight))
+        };
         Self { depth, width, panels }
     }
 
@@ -55,6 +103,41 @@ impl Matrix {
         self.each_panel(out, rows, |out, value| *out += value);
     }
 
+    /// Whether the weights are held as halves.
+    #[cfg(test)]
+    fn is_half(&self) -> bool {
+        matches!(self.panels, Panels::Half(_))
+    }
+
+    fn each_panel(&self, out: &mut [f32], rows: &[f32], store: impl Fn(&mut f32, f32) + Copy) {
+        let Self { depth, width, .. } = *self;
+        match &self.panels {
+            Panels::Whole(panels) => View { depth, width, panels }.each_panel(out, rows, store),
+            Panels::Half(panels) => View { depth, width, panels }.each_panel(out, rows, store),
+        }
+    }
+}
+
+/// The weights of an output after the other, laid out in panels.
+fn panels<T: Copy + Default>(depth: usize, width: usize, parts: &[&[f32]], hold: impl Fn(f32) -> T) -> Vec<[T; LANES]> {
+    let mut panels = vec![[T::default(); LANES]; width.div_ceil(LANES) * depth];
+    for (output, weights) in parts.iter().flat_map(|part| part.chunks_exact(depth)).enumerate() {
+        let panel = &mut panels[output / LANES * depth..][..depth];
+        for (lane, weight) in panel.iter_mut().zip(weights) {
+            lane[output % LANES] = hold(*weight);
+        }
+    }
+    panels
+}
+
+/// A matrix whose weights are held in one way.
+struct View<'a, H> {
+    depth: usize,
+    width: usize,
+    panels: &'a [H],
+}
+
+impl<H: Held> View<'_, H> {
     fn each_panel(&self, out: &mut [f32], rows: &[f32], store: impl Fn(&mut f32, f32) + Copy) {
         let count = self.width.div_ceil(LANES);
         let mut first = 0;
@@ -105,8 +188,7 @@ impl Matrix {
         store: impl Fn(&mut f32, f32),
     ) {
         let rows: [&[f32]; R] = std::array::from_fn(|row| &rows[row * self.depth..][..self.depth]);
-        let panels: [&[Lane]; P] =
-            std::array::from_fn(|panel| &self.panels[(first + panel) * self.depth..][..self.depth]);
+        let panels: [&[H]; P] = std::array::from_fn(|panel| &self.panels[(first + panel) * self.depth..][..self.depth]);
         let mut sums = [[[0.0; LANES]; P]; R];
         accumulate(&mut sums, self.depth, rows, panels);
         for (row, sums) in sums.iter().enumerate() {
@@ -123,21 +205,25 @@ impl Matrix {
 
 /// Adds the products of `R` rows with `P` panels to `sums`, in the order of depth.
 #[inline(always)]
-fn accumulate<const R: usize, const P: usize>(
+fn accumulate<H: Held, const R: usize, const P: usize>(
     sums: &mut [[Lane; P]; R],
     depth: usize,
     rows: [&[f32]; R],
-    panels: [&[Lane]; P],
+    panels: [&[H]; P],
 ) {
     let rows = rows.map(|row| &row[..depth]);
     let panels = panels.map(|panel| &panel[..depth]);
     // A copy on the stack lets the compiler hold the sums in registers.
     let mut held = *sums;
     for at in 0..depth {
+        let mut lanes = [[0.0; LANES]; P];
+        for panel in 0..P {
+            panels[panel][at].widen(&mut lanes[panel]);
+        }
         for row in 0..R {
             let factor = rows[row][at];
             for panel in 0..P {
-                let lane = &panels[panel][at];
+                let lane = &lanes[panel];
                 for index in 0..LANES {
                     held[row][panel][index] = factor.mul_add(lane[index], held[row][panel][index]);
                 }
@@ -168,6 +254,7 @@ pub fn accumulate_chains<const C: usize>(sums: &mut [Lane; C], depth: usize, row
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::precision::Precision;
     use crate::base::rng::Stream;
     use crate::model::ops::matmul::project;
 
@@ -195,6 +282,25 @@ mod tests {
                 assert_eq!(found, expected.iter().map(|it| it + it).collect::<Vec<_>>());
             }
         }
+    }
+
+    #[test]
+    fn weights_of_bf16_are_held_in_half_the_room_and_give_the_same_bits() {
+        for (depth, width) in [(1, 1), (7, 15), (48, 33), (64, 80), (300, 130)] {
+            let weights: Vec<f32> = numbers(depth * width, 0).iter().map(|it| Precision::BF16.round(*it)).collect();
+            let half = Matrix::pack(depth, &[&weights]);
+            let whole = Matrix { panels: Panels::Whole(panels(depth, width, &[&weights], |it| it)), ..half };
+            assert!(half.is_half() && !whole.is_half());
+            for count in 1..12 {
+                let rows = numbers(depth * count, 1);
+                let (mut found, mut expected) = (vec![0.5; count * width], vec![0.5; count * width]);
+                half.add_product(&mut found, &rows);
+                whole.add_product(&mut expected, &rows);
+                assert!(found == expected, "depth {depth}, width {width}, {count} rows");
+            }
+        }
+        let other = [1.0, 1.0 + f32::EPSILON];
+        assert!(!Matrix::pack(2, &[&[1.0, 2.0], &other]).is_half());
     }
 
     /// The training operation multiplies with another kernel, but sums up to a depth of 1024 in the same order.

@@ -11,7 +11,9 @@ mod latent;
 mod matrix;
 mod pack;
 mod pass;
+pub(super) mod plain;
 mod shard;
+mod table;
 
 pub(super) use decoder::Decoder;
 pub(super) use shard::{Queue, Shard};

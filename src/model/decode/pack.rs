@@ -11,6 +11,7 @@ use super::feed_forward::{Experts, Gated};
 use super::grouped::Grouped;
 use super::latent::{Latent, Queries};
 use super::matrix::Matrix;
+use super::table::Table;
 
 /// Finds the numbers of a tensor by its name on the hub.
 pub type Find<'a> = &'a dyn Fn(&str) -> Result<Vec<f32>, ModelError>;
@@ -49,7 +50,7 @@ impl Decoder {
         };
         Ok(Self {
             hidden,
-            embedding,
+            embedding: Table::new(&embedding),
             layers: layers.collect::<Result<_, ModelError>>()?,
             norm: find("model.norm.weight")?,
             head,

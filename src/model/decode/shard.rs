@@ -236,10 +236,14 @@ impl<'a> Shard<'a> {
 impl Row<'_> {
     /// Adds a token; whether the row is finished by it.
     fn take(&mut self, choice: Choice, sampling: &Sampling, ended: Ended) -> bool {
-        let completion = &mut self.completion;
-        completion.ids.push(choice.token);
-        completion.log_probs.push(choice.log_prob);
-        completion.stopped = sampling.stop.contains(&choice.token) || ended(&completion.ids);
-        completion.stopped || completion.ids.len() == sampling.max_new
+        take(&mut self.completion, choice, sampling, ended)
     }
+}
+
+/// Adds a token to a completion; whether it is finished by it.
+pub(super) fn take(completion: &mut Completion, choice: Choice, sampling: &Sampling, ended: Ended) -> bool {
+    completion.ids.push(choice.token);
+    completion.log_probs.push(choice.log_prob);
+    completion.stopped = sampling.stop.contains(&choice.token) || ended(&completion.ids);
+    completion.stopped || completion.ids.len() == sampling.max_new
 }

@@ -3,13 +3,14 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::storage::{is_native, read, slice};
-use crate::model::sink::weight_gradient;
+use crate::model::sink::{reads, weight_gradient};
 
 /// `x[rows, width] + bias[width]`
 pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if !is_native(x) {
         return reference(x, bias);
     }
+    reads(bias);
     x.contiguous()?.apply_op2(bias, AddBias)
 }
 

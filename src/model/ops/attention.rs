@@ -66,13 +66,36 @@ pub fn attention(
     if !is_native(first) {
         return super::attention_reference::reference(inputs, layout, angles, lengths);
     }
-    let op = Attention {
-        layout: Arc::clone(layout),
-        angles: Arc::clone(angles),
-        lengths: Arc::clone(lengths),
-        log_sums: OnceLock::new(),
-    };
+    let op = Attention::new(layout, angles, lengths);
     first.contiguous()?.apply_op3(&second.contiguous()?, &third.contiguous()?, op)
+}
+
+/// Attention outside of Candle's graph, which would hold what it reads and gives to the end of the whole backward pass.
+pub(in crate::model) struct Attended {
+    op: Attention,
+    /// What [`attention`] gives.
+    pub out: Tensor,
+}
+
+impl Attended {
+    pub fn new(
+        [first, second, third]: [&Tensor; 3],
+        layout: &Arc<AttentionLayout>,
+        angles: &Arc<Angles>,
+        lengths: &Arc<[usize]>,
+    ) -> Result<Self> {
+        let op = Attention::new(layout, angles, lengths);
+        let out = first.apply_op3_no_bwd(second, third, &op)?;
+        Ok(Self { op, out })
+    }
+
+    /// The gradients of what it reads, given that of what it gives.
+    pub fn back(&self, [first, second, third]: &[Tensor; 3], grad: &Tensor) -> Result<[Tensor; 3]> {
+        match self.op.bwd(first, second, third, &self.out, grad)? {
+            (Some(first), Some(second), Some(third)) => Ok([first, second, third]),
+            _ => candle_core::bail!("attention: a gradient is missing"),
+        }
+    }
 }
 
 impl AttentionLayout {
@@ -133,6 +156,15 @@ impl Inputs<'_> {
 }
 
 impl Attention {
+    fn new(layout: &Arc<AttentionLayout>, angles: &Arc<Angles>, lengths: &Arc<[usize]>) -> Self {
+        Self {
+            layout: Arc::clone(layout),
+            angles: Arc::clone(angles),
+            lengths: Arc::clone(lengths),
+            log_sums: OnceLock::new(),
+        }
+    }
+
     /// Copies keys and values of a head for one sequence, turned and filled up.
     fn load_keys(&self, inputs: &Inputs<'_>, start: usize, head: usize, place: &mut Head) {
         let AttentionLayout { key_plain, key_turned, value, .. } = &*self.layout;

@@ -4,16 +4,17 @@
 //! Tokens are sorted by expert, so that each expert's weights are multiplied with all of its tokens at once. A token's
 //! outputs are added in the order of the experts, whatever else is in the batch.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::math::dot;
-use super::matmul::{Rows, RowsMut, nn, project, tn};
+use super::matmul::{ROWS, Rows, RowsMut, nn, project, tn};
 use super::route::Choice;
 use super::storage::{is_native, like, read3, slice};
 use super::swiglu;
-use crate::model::sink::weight_gradient;
+use crate::model::sink::{reads, weight_gradient};
 
 /// `x[rows, width]` through the chosen experts, with `weights[rows, experts per token]`. The variable `experts[experts,
 /// 3, inner · width]` holds for each expert its gate, up and down projections end to end.
@@ -21,6 +22,7 @@ pub fn experts(x: &Tensor, weights: &Tensor, experts: &Tensor, choice: &Choice) 
     if !is_native(x) {
         return reference(x, weights, experts, choice);
     }
+    reads(experts);
     let op = Experts { groups: Groups::new(choice), gate_up: OnceLock::new() };
     x.contiguous()?.apply_op3(&weights.contiguous()?, experts, op)
 }
@@ -92,10 +94,22 @@ impl Groups {
         slot as usize / self.per_token
     }
 
-    /// Copies the rows of an expert's tokens one below the other.
-    fn gather(&self, expert: usize, rows: &[f32], width: usize, out: &mut Vec<f32>) {
+    /// Where an expert's slots lie among the sorted, in stretches of tokens: the gradients of a stretch are summed before
+    /// they are added to those before it, as [`tn_by_rows`](super::matmul::tn_by_rows) does.
+    fn stretches(&self, expert: usize) -> impl Iterator<Item = Range<usize>> {
+        let (mut from, end) = (self.starts[expert], self.starts[expert + 1]);
+        std::iter::from_fn(move || {
+            let start = from;
+            let beyond = (self.token(*self.slots[start..end].first()?) / ROWS + 1) * ROWS * self.per_token;
+            from += self.slots[start..end].partition_point(|slot| (*slot as usize) < beyond);
+            Some(start..from)
+        })
+    }
+
+    /// Copies the rows of the slots' tokens one below the other.
+    fn gather(&self, slots: &[u32], rows: &[f32], width: usize, out: &mut Vec<f32>) {
         out.clear();
-        for slot in self.slots(expert) {
+        for slot in slots {
             out.extend_from_slice(&rows[self.token(*slot) * width..][..width]);
         }
     }
@@ -138,7 +152,7 @@ impl CustomOp3 for Experts {
                 continue;
             }
             let (gate_up, down) = expert_weights(experts, expert, inner * width);
-            self.groups.gather(expert, x, width, &mut gathered);
+            self.groups.gather(slots, x, width, &mut gathered);
             let projected = &mut projected[self.groups.starts[expert] * 2 * inner..][..count * 2 * inner];
             project(projected, &gathered, gate_up, [count, 2 * inner, width], false);
             swiglu::forward(projected, &mut activations[..count * inner], inner);
@@ -204,34 +218,35 @@ impl Experts {
         let mut activations = vec![0.0; most * inner];
         let mut results = vec![0.0; most * width];
         for (expert, place) in place.chunks_exact_mut(3 * size).enumerate() {
-            let slots = self.groups.slots(expert);
-            let count = slots.len();
-            if count == 0 {
-                if !add {
-                    place.fill(0.0);
-                }
-                continue;
+            let mut add = add;
+            if self.groups.slots(expert).is_empty() && !add {
+                place.fill(0.0);
             }
             let (gate_up_weight, down) = expert_weights(given.experts, expert, size);
             let (gate_up_place, down_place) = place.split_at_mut(2 * size);
-            self.groups.gather(expert, given.x, width, &mut x);
-            self.groups.gather(expert, given.grad, width, &mut grad);
-            gate_up.clear();
-            gate_up.extend_from_slice(&given.projected[self.groups.starts[expert] * 2 * inner..][..count * 2 * inner]);
-            let activations = &mut activations[..count * inner];
-            let grad = Rows::new(&grad, width);
-            nn(RowsMut::set(activations, inner), grad, Rows::new(down, inner), [count, inner, width]);
-            self.weigh(slots, &mut gate_up, activations, given.weights, &mut grads.weights, inner);
-            let down_place = RowsMut { values: down_place, stride: inner, add };
-            tn(down_place, grad, Rows::new(activations, inner), [width, inner, count]);
-            let gate_up_rows = Rows::new(&gate_up, 2 * inner);
-            let gate_up_place = RowsMut { values: gate_up_place, stride: width, add };
-            tn(gate_up_place, gate_up_rows, Rows::new(&x, width), [2 * inner, width, count]);
-            let results = &mut results[..count * width];
-            nn(RowsMut::set(results, width), gate_up_rows, Rows::new(gate_up_weight, width), [count, width, 2 * inner]);
-            for (slot, result) in slots.iter().zip(results.chunks_exact(width)) {
-                let place = &mut grads.x[self.groups.token(*slot) * width..][..width];
-                place.iter_mut().zip(result).for_each(|(out, result)| *out += result);
+            for sorted in self.groups.stretches(expert) {
+                let slots = &self.groups.slots[sorted.clone()];
+                let count = slots.len();
+                self.groups.gather(slots, given.x, width, &mut x);
+                self.groups.gather(slots, given.grad, width, &mut grad);
+                gate_up.clear();
+                gate_up.extend_from_slice(&given.projected[sorted.start * 2 * inner..][..count * 2 * inner]);
+                let activations = &mut activations[..count * inner];
+                let grad = Rows::new(&grad, width);
+                nn(RowsMut::set(activations, inner), grad, Rows::new(down, inner), [count, inner, width]);
+                self.weigh(slots, &mut gate_up, activations, given.weights, &mut grads.weights, inner);
+                let down_place = RowsMut { values: &mut *down_place, stride: inner, add };
+                tn(down_place, grad, Rows::new(activations, inner), [width, inner, count]);
+                let rows = Rows::new(&gate_up, 2 * inner);
+                let gate_up_place = RowsMut { values: &mut *gate_up_place, stride: width, add };
+                tn(gate_up_place, rows, Rows::new(&x, width), [2 * inner, width, count]);
+                let results = &mut results[..count * width];
+                nn(RowsMut::set(results, width), rows, Rows::new(gate_up_weight, width), [count, width, 2 * inner]);
+                for (slot, result) in slots.iter().zip(results.chunks_exact(width)) {
+                    let place = &mut grads.x[self.groups.token(*slot) * width..][..width];
+                    place.iter_mut().zip(result).for_each(|(out, result)| *out += result);
+                }
+                add = true;
             }
         }
     }

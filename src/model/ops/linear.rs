@@ -2,15 +2,16 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::matmul::{Rows, RowsMut, nn, project, tn};
+use super::matmul::{Rows, RowsMut, nn, project, tn_by_rows};
 use super::storage::{is_native, like, read2, slice};
-use crate::model::sink::weight_gradient;
+use crate::model::sink::{reads, weight_gradient};
 
 /// `x[rows, in] · weight[out, in]ᵀ`
 pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if !is_native(x) {
         return reference(x, weight);
     }
+    reads(weight);
     x.contiguous()?.apply_op2(weight, Linear)
 }
 
@@ -19,6 +20,7 @@ pub fn linear_add(x: &Tensor, weight: &Tensor, residual: &Tensor) -> Result<Tens
     if !is_native(x) {
         return reference(x, weight)?.add(residual);
     }
+    reads(weight);
     x.contiguous()?.apply_op3(weight, &residual.contiguous()?, LinearAdd)
 }
 
@@ -106,7 +108,7 @@ fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Tensor, Optio
     let weight_grad = read2(x, grad, |x, grad| {
         weight_gradient(weight, |values, add| {
             let place = RowsMut { values, stride: inner, add };
-            tn(place, Rows::new(grad, out), Rows::new(x, inner), [out, inner, rows]);
+            tn_by_rows(place, Rows::new(grad, out), Rows::new(x, inner), [out, inner, rows]);
         })
     })??;
     Ok((like(x_grad, x)?, weight_grad))

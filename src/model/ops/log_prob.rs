@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor
 use super::math::{dot, exp, exp_and_sum, max};
 use super::matmul::{Rows, RowsMut, nn, project, tn};
 use super::storage::{is_native, like, read3, slice};
-use crate::model::sink::weight_gradient;
+use crate::model::sink::{reads, weight_gradient};
 
 /// How many rows of logits exist at a time.
 const BLOCK: usize = 256;
@@ -29,6 +29,7 @@ pub fn log_prob_and_hits(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Res
         let (log_probs, entropy) = reference(hidden, head, targets)?;
         return Ok((log_probs, entropy, hits));
     }
+    reads(head);
     let saved = std::sync::Arc::new(OnceLock::new());
     let op = LogProb { targets: targets.to_vec(), saved: std::sync::Arc::clone(&saved), with_entropy: false };
     let log_probs = hidden.contiguous()?.apply_op2(head, op)?;
@@ -41,6 +42,7 @@ pub fn log_prob_and_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> 
     if !is_native(hidden) {
         return reference_with_entropy(hidden, head, targets);
     }
+    reads(head);
     let op = LogProb { targets: targets.to_vec(), saved: std::sync::Arc::default(), with_entropy: true };
     let both = hidden.contiguous()?.apply_op2(head, op)?;
     Ok((both.get(0)?, both.get(1)?))

@@ -1,5 +1,8 @@
 //! Products of matrices in row-major order, on one thread.
 
+/// How many rows of a batch are summed over at a time, and computed at a time where memory is scarce.
+pub const ROWS: usize = 1024;
+
 /// A matrix to read: its numbers and the distance between the beginnings of two rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
@@ -55,6 +58,18 @@ pub fn nn(out: RowsMut<'_>, a: Rows<'_>, b: Rows<'_>, [m, n, k]: [usize; 3]) {
 /// `out[m, n] = a[k, m]ᵀ · b[k, n]`
 pub fn tn(out: RowsMut<'_>, a: Rows<'_>, b: Rows<'_>, [m, n, k]: [usize; 3]) {
     product(out, a.values, [1, a.stride], b.values, [b.stride, 1], [m, n, k]);
+}
+
+/// As [`tn`], where `k` counts the rows of a batch: the gradient of a weight. The rows are summed in stretches, so that
+/// a batch that is computed in blocks of as many rows gives the same bits.
+pub fn tn_by_rows(out: RowsMut<'_>, a: Rows<'_>, b: Rows<'_>, [m, n, k]: [usize; 3]) {
+    let RowsMut { values, stride, mut add } = out;
+    for from in (0..k.max(1)).step_by(ROWS) {
+        let (a, b) =
+            (Rows::new(&a.values[from * a.stride..], a.stride), Rows::new(&b.values[from * b.stride..], b.stride));
+        tn(RowsMut { values: &mut *values, stride, add }, a, b, [m, n, ROWS.min(k - from)]);
+        add = true;
+    }
 }
 
 /// `out[rows, n] = x[rows, k] · w[n, k]ᵀ`, all contiguous, where each row's bits do not depend on how many rows there

@@ -4,10 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::matmul::{Rows, RowsMut, nn, project, tn};
+use super::matmul::{Rows, RowsMut, nn, project, tn_by_rows};
 use super::storage::{is_native, like, read2, slice};
 use super::swiglu;
-use crate::model::sink::weight_gradient;
+use crate::model::sink::{reads, weight_gradient};
 
 /// `(silu(x · gateᵀ) · (x · upᵀ)) · downᵀ`; the rows of `gate_up` are those of the gate and then those of the up
 /// projection.
@@ -15,6 +15,8 @@ pub fn mlp(x: &Tensor, gate_up: &Tensor, down: &Tensor) -> Result<Tensor> {
     if !is_native(x) {
         return reference(x, gate_up, down);
     }
+    reads(gate_up);
+    reads(down);
     x.contiguous()?.apply_op3(gate_up, down, Mlp { gate_up: Mutex::new(None) })
 }
 
@@ -81,7 +83,7 @@ impl CustomOp3 for Mlp {
             swiglu::backward(&mut projected, &mut activations, inner);
             weight_gradient(down, |values, add| {
                 let place = RowsMut { values, stride: inner, add };
-                tn(place, Rows::new(grad, width), Rows::new(&activations, inner), [width, inner, rows]);
+                tn_by_rows(place, Rows::new(grad, width), Rows::new(&activations, inner), [width, inner, rows]);
             })
         })??;
         read2(x, gate_up, |x_values, weight| {
@@ -90,7 +92,7 @@ impl CustomOp3 for Mlp {
             nn(RowsMut::set(&mut x_grad, width), projected, Rows::new(weight, width), [rows, width, 2 * inner]);
             let gate_up_grad = weight_gradient(gate_up, |values, add| {
                 let place = RowsMut { values, stride: width, add };
-                tn(place, projected, Rows::new(x_values, width), [2 * inner, width, rows]);
+                tn_by_rows(place, projected, Rows::new(x_values, width), [2 * inner, width, rows]);
             })?;
             Ok((Some(like(x_grad, x)?), gate_up_grad, down_grad))
         })?

@@ -9,6 +9,7 @@ mod attention;
 mod attention_head;
 mod attention_reference;
 mod experts;
+mod forget;
 mod linear;
 mod log_prob;
 pub mod math;
@@ -22,15 +23,17 @@ pub mod swiglu;
 
 pub use add_bias::add_bias;
 pub(in crate::model) use add_bias::add_to_rows;
+pub(in crate::model) use attention::Attended;
 pub use attention::{Angles, AttentionLayout, Piece, attention};
 pub use experts::experts;
+pub(in crate::model) use forget::{forget, forget_norm};
 pub use linear::{linear, linear_add};
 pub use log_prob::{log_prob, log_prob_and_entropy, log_prob_and_hits};
 pub use mlp::mlp;
 pub use rms_norm::rms_norm;
 pub use route::{Choice, route, route_balanced};
 pub use select_rows::select_rows;
-pub(in crate::model) use storage::read;
+pub(in crate::model) use storage::{Plainly, read};
 
 /// The compositions in plain Candle.
 pub mod reference {

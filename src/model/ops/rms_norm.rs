@@ -2,9 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor};
 
+use super::forget::forget_again;
 use super::math::dot;
 use super::storage::{is_native, like, read2, read3, slice};
-use crate::model::sink::weight_gradient;
+use crate::model::sink::{reads, weight_gradient};
 
 /// The columns of `x` from `offset` on, as many as there are weights, each row divided by the root of its mean square
 /// and multiplied by the weights.
@@ -12,6 +13,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, offset: usize, eps: f64) -> Result<
     if !is_native(x) {
         return reference(x, weight, offset, eps);
     }
+    reads(weight);
     x.contiguous()?.apply_op2(weight, RmsNorm { offset, eps: eps as f32 })
 }
 
@@ -64,7 +66,14 @@ impl CustomOp2 for RmsNorm {
         Ok((CpuStorage::F32(values), Shape::from((rows, width))))
     }
 
-    fn bwd(&self, x: &Tensor, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        out: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        forget_again(out)?;
         let grad = grad.contiguous()?;
         let stride = x.dim(1)?;
         let width = weight.elem_count();

@@ -1,6 +1,7 @@
 //! The router: from logits to chosen experts, and to the weights that gradients flow through.
 
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor};
 
 use super::math::dot;
 use super::storage::{is_native, like, read, read2, slice};
@@ -58,10 +59,10 @@ pub fn route_balanced(
     let pull = balance.map(|(balance, lengths)| Pull::new(balance, router, &scores, lengths));
     let loss = pull.as_ref().map_or(0.0, |pull| pull.loss);
     if !is_native(&logits) {
-        if pull.is_some() {
-            candle_core::bail!("route: a balance loss is computed on the CPU in f32 only");
+        let mut weights = reference(&logits, router, &choice)?;
+        if let Some(pull) = pull {
+            weights = logits.apply_op2(&weights, Pulled::new(router, &scores, &pull))?;
         }
-        let weights = reference(&logits, router, &choice)?;
         return Ok((choice, weights, loss));
     }
     let weights = logits.apply_op1(Route { router: router.clone(), chosen: choice.chosen.clone(), pull })?;
@@ -131,7 +132,7 @@ impl CustomOp1 for Route {
                     if let Some(slopes) = pulls.next() {
                         balance::add_gradient(&scores, slopes, out);
                     }
-                    self.score_backward(&scores, out);
+                    score_backward(self.router.scoring, &scores, out);
                 }
             })
         })??;
@@ -139,17 +140,64 @@ impl CustomOp1 for Route {
     }
 }
 
-impl Route {
-    /// Turns the gradients of scores into those of the logits.
-    fn score_backward(&self, scores: &[f32], grads: &mut [f32]) {
-        match self.router.scoring {
-            Scoring::Sigmoid => {
-                grads.iter_mut().zip(scores).for_each(|(grad, score)| *grad = *grad * score * (1.0 - score));
-            }
-            Scoring::Softmax => {
-                let along = dot(scores, grads);
-                grads.iter_mut().zip(scores).for_each(|(grad, score)| *grad = score * (*grad - along));
-            }
+/// Turns the gradients of a token's scores into those of its logits.
+fn score_backward(scoring: Scoring, scores: &[f32], grads: &mut [f32]) {
+    match scoring {
+        Scoring::Sigmoid => {
+            grads.iter_mut().zip(scores).for_each(|(grad, score)| *grad = *grad * score * (1.0 - score));
         }
+        Scoring::Softmax => {
+            let along = dot(scores, grads);
+            grads.iter_mut().zip(scores).for_each(|(grad, score)| *grad = score * (*grad - along));
+        }
+    }
+}
+
+/// Lets the weights of plain compositions through, and adds the gradient of a balance loss to that of the logits.
+struct Pulled {
+    /// The gradient of the logits: the loss is added to the whole once, so that it is known from the first.
+    gradient: Vec<f32>,
+}
+
+impl Pulled {
+    fn new(router: &Router, scores: &[f32], pull: &Pull) -> Self {
+        let mut gradient = vec![0.0; scores.len()];
+        let tokens = scores.chunks_exact(router.experts).zip(gradient.chunks_exact_mut(router.experts));
+        for ((scores, out), slopes) in tokens.zip(pull.of_tokens()) {
+            balance::add_gradient(scores, slopes, out);
+            score_backward(router.scoring, scores, out);
+        }
+        Self { gradient }
+    }
+}
+
+impl CustomOp2 for Pulled {
+    fn name(&self) -> &'static str {
+        "pulled"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        weights: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok((weights.try_clone(layout)?, layout.shape().clone()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        weights: &CudaStorage,
+        layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Ok((weights.try_clone(layout)?, layout.shape().clone()))
+    }
+
+    fn bwd(&self, logits: &Tensor, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let pulled = Tensor::from_slice(&self.gradient, logits.shape(), logits.device())?;
+        Ok((Some(pulled), Some(grad.clone())))
     }
 }

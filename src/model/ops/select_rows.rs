@@ -3,13 +3,14 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::storage::{is_native, read, slice};
-use crate::model::sink::weight_gradient;
+use crate::model::sink::{reads, weight_gradient};
 
 /// The rows of `table` with these numbers, one below the other.
 pub fn select_rows(table: &Tensor, rows: &[u32]) -> Result<Tensor> {
     if !is_native(table) {
         return reference(table, rows);
     }
+    reads(table);
     table.contiguous()?.apply_op1(SelectRows { rows: rows.to_vec() })
 }
 

@@ -25,7 +25,7 @@ use loss::{Loss, Settings};
 use reference::Reference;
 pub use reference::sums;
 
-pub const STAGE: Stage = Stage { name: "dpo", version: 1, run, check: None, extends: Some(extends) };
+pub const STAGE: Stage = Stage { name: "dpo", version: 2, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +78,7 @@ fn run(context: &Context) -> Result<(), StageError> {
     let batches = Batches::new(arguments.seed, rows.len(), arguments.batch, arguments.budget)?;
     let mut training = Training::begin(context, folder, trained, false, batches.total)?;
     let model = context.optional_input("reference").unwrap_or(folder);
-    let model = if settings.loss.has_reference() { Some(Transformer::load(model)?) } else { None };
+    let model = if settings.loss.has_reference() { Some(Transformer::load(model)?.on(context.device)?) } else { None };
     let mut reference = Reference::new(model, settings.loss == Loss::Kto, rows.len());
     for step in training.steps() {
         let chosen = batches.rows(step);

@@ -76,10 +76,7 @@ fn sample(model: &Transformer, shape: Shape, tokens: usize, pool: &ThreadPool) -
         .collect();
     let sampling = Sampling { max_new: new, ..Sampling::default() };
     let sampler = Sampler::new(model)?;
-    let mut draw = || {
-        let _ = sampler.generate(pool, &prompts, &sampling);
-        Ok(())
-    };
+    let mut draw = || sampler.generate(pool, &prompts, &sampling).map(drop);
     let written = shape.slowness * (prompts.len() * 32 * new) as f64;
     Ok(written * shape.forward(f64::from(asked) + new as f64 / 2.0) / best(2, &mut draw)? / threads as f64)
 }

@@ -50,6 +50,7 @@ pub fn of(stage: &str, known: Known) -> Option<Estimate> {
         "rewrite" => sampling::rewrite(known),
         "judge" => sampling::judge(known),
         "best" => shape::best(known),
+        "cast" => shape::cast(known),
         _ if stage.starts_with("merge.") => shape::merge(known),
         // A stage that is not listed is told by what it takes: a budget is for training.
         _ if known.arguments.contains_key("budget") => training::sft(known),

@@ -136,6 +136,13 @@ pub(super) fn best(known: Known) -> Option<Estimate> {
     Some(plain(2.0 * BYTE * shape.bytes(), 64.0 * 1024.0, shape.bytes(), Made::Model(shape)))
 }
 
+/// A copy of a model in fewer bytes, or in more.
+pub(super) fn cast(known: Known) -> Option<Estimate> {
+    let shape = model(known)?;
+    let bytes = if known.arguments.get("dtype")?.as_str()? == "bf16" { shape.bytes() / 2.0 } else { shape.bytes() };
+    Some(plain(3e-3 + 3.0 * BYTE * shape.bytes(), 4.0 * shape.bytes(), bytes, Made::Model(shape)))
+}
+
 pub(super) fn merge(known: Known) -> Option<Estimate> {
     let shape = model(known)?;
     let models = known.inputs.values().map(Vec::len).sum::<usize>() as f64;

@@ -3,6 +3,7 @@
 
 mod advantage;
 mod arguments;
+pub mod bench;
 mod draw;
 mod figures;
 pub mod formula;
@@ -28,7 +29,7 @@ use arguments::{Arguments, read};
 use draw::{Rollout, Source};
 use minibatch::Minibatches;
 
-pub const STAGE: Stage = Stage { name: "grpo", version: 3, run, check: None, extends: Some(extends) };
+pub const STAGE: Stage = Stage { name: "grpo", version: 4, run, check: None, extends: Some(extends) };
 
 /// The largest difference between what the sampler said of a token and what the trainer says of it, in nats. It is
 /// nought on one machine; where it is not, answers would be learnt from that another policy gave.

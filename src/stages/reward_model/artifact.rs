@@ -5,7 +5,7 @@ use std::{borrow::Cow, fs, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::disk,
+    base::{device::Device, disk},
     data::{rows::Sample, tokenizer::Tokenizer},
     model::{Packed, Transformer},
     stages::{
@@ -40,9 +40,9 @@ struct About {
 const ABOUT: &str = "reward_model.json";
 
 impl RewardModel {
-    /// Opens the folder of one.
-    pub fn load(folder: &Path) -> Result<Self, StageError> {
-        let model = Transformer::load_scoring(folder)?;
+    /// Opens the folder of one, which computes on a device.
+    pub fn load(folder: &Path, device: Device) -> Result<Self, StageError> {
+        let model = Transformer::load_scoring(folder)?.on(device)?;
         Ok(Self { model, tokenizer: Tokenizer::load(folder)?, scope: scope(folder)?.unwrap_or(Scope::Whole) })
     }
 

@@ -25,7 +25,7 @@ use crate::{
 };
 use artifact::{Scope, write_scope};
 
-pub const STAGE: Stage = Stage { name: "reward_model", version: 1, run, check: None, extends: Some(extends) };
+pub const STAGE: Stage = Stage { name: "reward_model", version: 2, run, check: None, extends: Some(extends) };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

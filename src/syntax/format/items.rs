@@ -130,7 +130,9 @@ fn used<'a>(reader: &'a Reader<'a>, tokens: Range<usize>) -> Vec<Piece<'a>> {
     let token = |at: Option<usize>| at.and_then(|it| reader.tokens.get(it));
     let is_file = token(path).is_some_and(|it| it.text.starts_with('.'));
     let (true, Some(word), Some(start)) = (is_file, word, path) else { return pieces(reader, tokens) };
-    let as_word = reader.speaking(start..tokens.end).find(|at| token(Some(*at)).is_some_and(|it| it.is_word("as")));
+    // The last one, because the name of a file may hold the word as well: `use ./train.as.rgm as train`.
+    let is_as = |at: &usize| token(Some(*at)).is_some_and(|it| it.is_word("as"));
+    let as_word = reader.speaking(start..tokens.end).rev().find(is_as);
     let end = as_word.unwrap_or(tokens.end);
     let mut found = pieces(reader, word..start);
     let bytes = reader.bytes(start..end);

@@ -1,11 +1,12 @@
 //! The kinds of numbers that files hold, and f32 in which all is computed.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use half::{
     bf16, f16,
     slice::{HalfBitsSliceExt, HalfFloatSliceExt},
 };
+use serde::{Deserialize, Serialize};
 
 /// How a number is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,46 @@ pub enum Precision {
     F32,
     F16,
     BF16,
+}
+
+/// What weights are kept in, by the names that recipes and commands have for it. All is computed in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    #[default]
+    F32,
+    Bf16,
+}
+
+impl Dtype {
+    #[must_use]
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::BF16,
+        }
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(format!("expected `f32` or `bf16`, found `{text}`")),
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 /// The names that YAML files, PyTorch and safetensors use.
@@ -77,6 +118,16 @@ impl Precision {
         }
     }
 
+    /// The number that comes back from where this one is stored.
+    #[must_use]
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F64 | Self::F32 => value,
+            Self::F16 => f16::from_f32(value).to_f32(),
+            Self::BF16 => bf16::from_f32(value).to_f32(),
+        }
+    }
+
     /// Writes numbers, rounded to the nearest, to even where two are as near; `bytes` becomes as long as they need.
     pub fn encode(self, values: &[f32], bytes: &mut Vec<u8>) {
         bytes.resize(values.len() * self.size(), 0);
@@ -127,6 +178,30 @@ mod tests {
         let mut back = [0.0; 3];
         Precision::BF16.decode(&bytes, &mut back);
         assert_eq!(back, [1.0 + 1.0 / 128.0, 1.0, 1.0 + 2.0 / 128.0]);
+    }
+
+    /// Every pattern of sixteen bits comes back as the number that it stands for.
+    #[test]
+    fn halves_widen_exactly() {
+        let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let mut found = vec![0.0; 1 << 16];
+        Precision::BF16.decode(&bytes, &mut found);
+        for (bits, found) in (0..=u16::MAX).zip(&found) {
+            assert_eq!(found.to_bits(), u32::from(bits) << 16);
+            let back = Precision::BF16.round(*found);
+            assert!(back.to_bits() == found.to_bits() || found.is_nan() && back.is_nan());
+        }
+        Precision::F16.decode(&bytes, &mut found);
+        for (bits, found) in (0..=u16::MAX).zip(&found) {
+            let (sign, exponent) = (if bits >> 15 == 0 { 1.0 } else { -1.0 }, i32::from(bits >> 10 & 31));
+            let fraction = f64::from(bits & 1023) / 1024.0;
+            match exponent {
+                31 if fraction == 0.0 => assert!(f64::from(*found) == sign * f64::INFINITY),
+                31 => assert!(found.is_nan()),
+                0 => assert!(f64::from(*found) == sign * fraction * 2.0_f64.powi(-14)),
+                _ => assert!(f64::from(*found) == sign * (1.0 + fraction) * 2.0_f64.powi(exponent - 15)),
+            }
+        }
     }
 
     #[test]
