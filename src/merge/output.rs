@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    io::ErrorKind,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -181,7 +182,10 @@ impl Output {
         for (path, file) in self.files {
             drop(file);
             let to = folder.join(path.file_name().unwrap_or_default());
-            let moved = disk::rename(&path, &to).or_else(|_| disk::copy(&path, &to));
+            let moved = disk::rename(&path, &to).or_else(|error| match error.kind() {
+                ErrorKind::CrossesDevices => disk::copy(&path, &to),
+                _ => Err(error),
+            });
             moved.map_err(MergeError::file(&to))?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::Read,
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -36,11 +36,29 @@ pub(super) fn check(returns: &str, folder: &Path) -> Result<(), StageError> {
         },
     };
     checked.map_err(|error| {
+        if is_the_disks(&error) {
+            return error;
+        }
         // The folder is gone when the person reads this.
         let [inside, itself] = ["/", ": "].map(|end| format!("{}{end}", folder.display()));
         let text = error.to_string().replace(&inside, "").replace(&itself, "");
         StageError::Data(format!("what the program left in `{{out}}` is no {returns}: {text}"))
     })
+}
+
+/// Whether the disk failed, which is no fault of what the program left there.
+fn is_the_disks(error: &StageError) -> bool {
+    let (StageError::File { error, .. } | StageError::Rows(DataError::File { error, .. })) = error else {
+        return false;
+    };
+    let of_the_program = [
+        ErrorKind::NotFound,
+        ErrorKind::InvalidData,
+        ErrorKind::IsADirectory,
+        ErrorKind::NotADirectory,
+        ErrorKind::PermissionDenied,
+    ];
+    !of_the_program.contains(&error.kind())
 }
 
 fn kind(returns: &str) -> Option<Kind> {
