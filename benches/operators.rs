@@ -154,7 +154,8 @@ impl Fastest {
 }
 
 fn subjects<'a>() -> Vec<Subject<'a>> {
-    let subject = |name, flops, leaves, native: Run<'a>, plain: Run<'a>| Subject { name, flops, leaves, native, plain };
+    let subject =
+        |name, flops, leaves, native: Compute<'a>, plain: Compute<'a>| Subject { name, flops, leaves, native, plain };
     let row_ids =
         || -> Vec<u32> { (0..TOKENS as u64).map(|at| Stream::new(0, "ids").below(4096, 0, at) as u32).collect() };
     let router = Router {
@@ -240,8 +241,6 @@ fn subjects<'a>() -> Vec<Subject<'a>> {
         ),
     ]
 }
-
-type Run<'a> = Box<dyn Fn(&[Var]) -> Result<Tensor> + 'a>;
 
 /// Heads that share the turned part of their keys, as in DeepSeek-V3.
 fn latent() -> (AttentionLayout, [usize; 3]) {

@@ -1,4 +1,5 @@
-//! The model against what transformers 5.23 computes on tiny random models (the fixtures say how they were made).
+//! The model against what transformers 5.23 computes on tiny random models (the fixtures say how they were made), beyond
+//! what `devices` holds against it on every device.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -97,18 +98,6 @@ pub(crate) fn norm(values: impl Iterator<Item = f32>) -> f64 {
 }
 
 #[test]
-fn logits_are_those_of_transformers() {
-    for name in FIXTURES {
-        let fixture = Fixture::open(name);
-        let batch = packed(&fixture.sequences("input_ids"));
-        let logits = fixture.model.forward(&batch, &all_rows(&batch)).unwrap().logits;
-        let logits: Vec<f32> = logits.flatten_all().unwrap().to_vec1().unwrap();
-        let worst = worst(&logits, &fixture.expected("logits"));
-        assert!(worst < 1e-4, "{name}: {worst}");
-    }
-}
-
-#[test]
 fn hidden_states_and_routes_are_those_of_transformers() {
     for name in FIXTURES {
         let fixture = Fixture::open(name);
@@ -133,21 +122,6 @@ fn hidden_states_and_routes_are_those_of_transformers() {
 }
 
 #[test]
-fn log_probs_and_loss_are_those_of_transformers() {
-    for name in FIXTURES {
-        let fixture = Fixture::open(name);
-        let batch = packed(&fixture.sequences("input_ids"));
-        let (rows, targets) = next_tokens(&batch);
-        let result = fixture.model.log_probs(&batch, &rows, &targets).unwrap();
-        let found: Vec<f32> = result.log_probs.to_vec1().unwrap();
-        let worst = worst(&found, &fixture.expected("token_logprobs"));
-        assert!(worst < 1e-4, "{name}: {worst}");
-        let loss = -found.iter().sum::<f32>() / found.len() as f32;
-        assert!((loss - fixture.expected("loss")[0]).abs() < 1e-5, "{name}: {loss}");
-    }
-}
-
-#[test]
 fn entropy_is_that_of_the_logits() {
     let fixture = Fixture::open("dsv3_group");
     let batch = packed(&fixture.sequences("input_ids"));
@@ -158,29 +132,6 @@ fn entropy_is_that_of_the_logits() {
         let sum: f64 = logits.iter().map(|it| f64::from(*it).exp()).sum();
         let expected: f64 = logits.iter().map(|it| f64::from(*it).exp() / sum * (sum.ln() - f64::from(*it))).sum();
         assert!((f64::from(*entropy) - expected).abs() < 1e-5, "{entropy} {expected}");
-    }
-}
-
-#[test]
-fn every_gradient_is_that_of_transformers() {
-    for name in FIXTURES {
-        let fixture = Fixture::open(name);
-        let parts = [packed(&fixture.sequences("input_ids"))];
-        let found = mean_loss(&fixture.model, &parts, 1);
-        let known = fixture.meta["grads"].as_object().unwrap();
-        let named = by_name(&fixture.model, &found);
-        assert_eq!(named.len(), known.len(), "{name}");
-        for (tensor, values) in named {
-            let number = |field: &str| known[tensor][field].as_f64().unwrap();
-            let (size, sum) = (norm(values.iter().copied()), values.iter().map(|it| f64::from(*it)).sum::<f64>());
-            assert!((size - number("norm")).abs() <= 1e-4 * number("norm"), "{name} {tensor}: norm {size}");
-            assert!((sum - number("sum")).abs() <= 1e-4 * number("sum").abs().max(size), "{name} {tensor}: sum {sum}");
-            if let Some(expected) = fixture.expected.get(&format!("grad.{tensor}")) {
-                let expected: Vec<f32> = expected.flatten_all().unwrap().to_vec1().unwrap();
-                let apart = norm(values.iter().zip(&expected).map(|(a, b)| a - b));
-                assert!(apart <= 1e-4 * size, "{name} {tensor}: {apart} of {size}");
-            }
-        }
     }
 }
 
@@ -203,21 +154,6 @@ fn experts_are_chosen_as_transformers_chooses_them() {
                     before = after;
                 }
             }
-        }
-    }
-}
-
-#[test]
-fn six_steps_of_adamw_give_the_losses_of_torch() {
-    for name in FIXTURES {
-        let fixture = Fixture::open(name);
-        let settings = AdamWSettings { decay_vectors: true, ..AdamWSettings::default() };
-        let mut optimizer = AdamW::new(&fixture.model, settings);
-        let parts = [packed(&fixture.sequences("input_ids"))];
-        for expected in fixture.expected("adamw_losses") {
-            let found = mean_loss(&fixture.model, &parts, 2);
-            assert!((found.losses[0] - expected).abs() < 1e-4 * expected, "{name}: {:?} {expected}", found.losses);
-            optimizer.step(&fixture.model, &found, 1e-3, &pool(2)).unwrap();
         }
     }
 }

@@ -39,21 +39,6 @@ fn bits(completions: &[Completion]) -> Vec<(u64, Vec<u32>, Vec<u32>, bool)> {
 }
 
 #[test]
-fn greedy_tokens_are_those_of_transformers() {
-    for name in MODELS {
-        let text = std::fs::read_to_string(fixture(name).join("input_ids.json")).unwrap();
-        let ids: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let list = |field: &str| -> Vec<u32> { serde_json::from_value(ids[field][0].clone()).unwrap() };
-        let (prompt, expected) = (list("prompt"), list("greedy_ids"));
-        let sampler = Sampler::new(&load(name)).unwrap();
-        let settings = sampling(0.0, expected.len() - prompt.len());
-        let found =
-            sampler.generate(&pool(1), &[Prompt { ids: prompt.clone(), row: 0, copies: 1 }], &settings).unwrap();
-        assert_eq!([prompt, found[0].ids.clone()].concat(), expected, "{name}");
-    }
-}
-
-#[test]
 fn a_row_depends_neither_on_threads_nor_on_the_rows_beside_it() {
     for name in MODELS {
         let sampler = Sampler::new(&load(name)).unwrap();

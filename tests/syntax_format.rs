@@ -137,6 +137,17 @@ fn the_name_of_a_file_may_hold_words_of_the_language() {
     assert_eq!(formatted("use   ./train.as.rgm  as train\n"), "use ./train.as.rgm as train\n");
 }
 
+/// A bracket that closes a type is one, whatever stands behind it; between values `>=` stays whole.
+#[test]
+fn what_follows_a_type_is_parted_from_it() {
+    let text = "param x: list<int>= [1]\na = command(\"..\", b) -> Dataset<problem>==c\nd = f(a < b, c>=d)\n";
+    insta::assert_snapshot!(formatted(text), @r#"
+    param x: list<int> = [1]
+    a = command("..", b) -> Dataset<problem> == c
+    d = f(a < b, c >= d)
+    "#);
+}
+
 #[test]
 fn a_text_with_mistakes_is_not_touched() {
     let complaints = format(SourceId(0), "x = f(").unwrap_err();

@@ -147,6 +147,11 @@ fn bench(arguments: &Bench) -> Result<(), CliError> {
         BenchMode::Train => Mode::Train,
         BenchMode::Generate => Mode::Generate,
         BenchMode::Grpo => {
+            if arguments.recompute || arguments.device != Device::Cpu || arguments.dtype != Dtype::F32 {
+                let message = "a step of grpo is measured on the device `cpu`, in `f32`, with activations kept";
+                let hint = "leave out `--device`, `--dtype` and `--recompute`, or choose another `--mode`";
+                return Err(CliError::Unknown { message: message.to_owned(), hint: Some(hint.to_owned()) });
+            }
             let sizes = GrpoBench {
                 prompts: or(arguments.batch, 8),
                 group: arguments.group.get(),

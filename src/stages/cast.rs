@@ -1,7 +1,7 @@
 //! `cast`: a model with its weights kept in another precision.
 //!
-//! Whatever reads the model computes in f32 as before. A weight in bf16 is the nearest of those with eight bits of
-//! fraction, at most 2^-8 of itself away (2^-9 for most).
+//! Whatever reads the model computes in f32 as before. A weight in bf16 is the nearest number of eight significant bits, at
+//! most 2^-8 of itself away.
 
 use serde::Deserialize;
 

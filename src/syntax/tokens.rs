@@ -83,14 +83,41 @@ pub fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     // Some editors start a file with a byte order mark, which says nothing.
     let mut at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    while let Some((kind, length)) = next(text.get(at..).unwrap_or_default()) {
-        let end = at + length;
+    let mut angles = Angles::default();
+    while let Some((rest, (kind, length))) = text.get(at..).and_then(|rest| Some((rest, next(rest)?))) {
+        let end = at + if angles.end_with(rest) { 1 } else { length };
         if let (Some(kind), Some(slice)) = (kind, text.get(at..end)) {
+            angles.pass(kind, slice);
             found.push(Token { kind, at: at as u32, text: slice });
         }
         at = end;
     }
     found
+}
+
+/// The angle brackets of a type, of which one that closes is a token of its own, whatever stands behind it:
+/// `param sizes: list<int>= [1]`.
+#[derive(Default)]
+struct Angles {
+    in_type: bool,
+    open: usize,
+}
+
+impl Angles {
+    fn end_with(&self, rest: &str) -> bool {
+        self.open > 0 && rest.starts_with('>')
+    }
+
+    fn pass(&mut self, kind: Kind, text: &str) {
+        match (kind, text) {
+            (Kind::Symbol, ":" | "->") => (self.in_type, self.open) = (true, 0),
+            (Kind::Symbol, "<") if self.in_type => self.open += 1,
+            (Kind::Symbol, ">") => self.open = self.open.saturating_sub(1),
+            (Kind::Word | Kind::Text | Kind::Newline | Kind::Comment, _) | (Kind::Symbol, "|" | "?") => {}
+            (Kind::Symbol, ",") if self.open > 0 => {}
+            _ => (self.in_type, self.open) = (false, 0),
+        }
+    }
 }
 
 /// The kind and length in bytes of what stands first; no kind for blanks.
