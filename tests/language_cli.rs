@@ -109,3 +109,23 @@ fn shells_get_completions() {
         assert!(Test::new().done(&format!("completions {shell}")).stdout.contains("regimen"));
     }
 }
+
+#[test]
+fn what_a_recipe_is_warned_of_is_shown_before_it_is_planned_or_run() {
+    let recipe = "train = problems(rows = 3 rows)\nmore = problems(rows = 4 rows)\noutput train\n";
+    let test = Test::new().file("a.rgm", recipe);
+    let warned = |command: &str| {
+        let said = test.done(command).stderr;
+        said.split("\n\n").next().unwrap_or_default().lines().take(6).map(|it| format!("{it}\n")).collect::<String>()
+    };
+    insta::assert_snapshot!(warned("plan a.rgm"), @r"
+    warning: nothing uses `more`, and it is no output
+       ,-[ a.rgm:2:1 ]
+       |
+     2 | more = problems(rows = 4 rows)
+       | ^^^^
+       = hint: write `output more` if it is wanted, or remove it
+    ");
+    assert_eq!(warned("run a.rgm --json"), warned("plan a.rgm"));
+    assert_eq!(warned("why a.rgm train"), "", "who asks for one step is not told of others");
+}

@@ -38,6 +38,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
+    planned.warn();
     if arguments.origins {
         print!("{}", report::origins::screen(&planned.plan, &planned.sources));
         return Ok(Exit::Done);

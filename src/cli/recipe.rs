@@ -13,9 +13,10 @@ use crate::{
         span::Sources,
         suggest::did_you_mean,
     },
-    cli::{CliError, machine::Description, params, preflight, profile::Profile},
+    cli::{CliError, error::colour, machine::Description, params, preflight, profile::Profile},
     lang::{self, Imports, Overrides, Pin, Program, imports::Unreadable},
     plan::Plan,
+    report::diagnostics::{self, SCREENFUL},
     run::{self, RunError},
     schedule::{FileDigests, Schedule},
     stages,
@@ -61,6 +62,8 @@ pub struct Planned {
     pub plan: Plan,
     /// What files from outside must hold.
     pins: Vec<Pin>,
+    /// What the recipe is warned of.
+    warnings: Diagnostics,
 }
 
 impl RecipeArguments {
@@ -118,7 +121,7 @@ impl RecipeArguments {
         Ok(Checked { sources, program, diagnostics: diagnostics.sorted() })
     }
 
-    /// The plan of the recipe. Warnings are shown and passed over; errors end the command.
+    /// The plan of the recipe. Errors end the command; warnings are left to [`Planned::warn`].
     pub fn plan(&self) -> Result<Planned, CliError> {
         self.plan_of(self.check()?)
     }
@@ -142,7 +145,7 @@ impl RecipeArguments {
             *path = folder.join(&*path);
         }
         let pins = pins.into_iter().map(|pin| Pin { path: folder.join(&pin.path), ..pin }).collect();
-        Ok(Planned { sources, plan, pins })
+        Ok(Planned { sources, plan, pins, warnings: diagnostics })
     }
 }
 
@@ -177,6 +180,11 @@ impl StoreArguments {
 }
 
 impl Planned {
+    /// Shows what the recipe is warned of, on standard error.
+    pub fn warn(&self) {
+        eprint!("{}", diagnostics::render(&self.warnings, &self.sources, colour(), SCREENFUL));
+    }
+
     /// Compares the plan with what the store holds, and prices what would run.
     pub fn schedule(&self, store: &Store) -> Result<Schedule, CliError> {
         let schedule = Schedule::new(&self.plan, &self.files()?, &Records::new(store));

@@ -35,6 +35,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
+    planned.warn();
     let profile = Profile::read()?;
     let store = profile.store(arguments.store.as_deref());
     let mut costs = Costs::default();

@@ -23,8 +23,8 @@ pub fn line(event: &Event) -> Option<String> {
             format!("{steps}: {hits} made, {} to run{}", runs + waits, price.unwrap_or_default())
         }
         Event::StepWaits { address, process } => {
-            let who = process.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
-            entry("wait", address, &format!("{who} is making it"))
+            let who = process.map(|id| format!("process {id} is making it"));
+            entry("wait", address, &who.unwrap_or_else(|| "it is being made already".to_owned()))
         }
         Event::StepResumed { address, done } => {
             entry("resume", address, &format!("goes on after {}", format::count(*done)))

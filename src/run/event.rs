@@ -37,7 +37,7 @@ pub enum Event {
         stage: String,
         digest: Digest,
     },
-    /// Another process is making the step.
+    /// Another process is making the step; None where it has not said which.
     StepWaits {
         address: String,
         process: Option<u32>,

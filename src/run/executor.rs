@@ -92,7 +92,9 @@ impl Job {
     fn attempt(&self, tell: &(impl Fn(Message) + Clone + Send + Sync + 'static)) -> Result<Made, Failure> {
         let mut told = false;
         let claimed = self.store.claim(&self.key, |holder| {
-            if !std::mem::replace(&mut told, true) {
+            // A step of this run with the same key is no other process; its end is told soon.
+            let is_ours = holder == Some(std::process::id());
+            if !is_ours && !std::mem::replace(&mut told, true) {
                 tell(Message::Waits(holder));
             }
             !self.cancelled.load(Ordering::Relaxed)
