@@ -9,7 +9,7 @@ vocab  = tokenizer(documents(train), vocab = 270)
 zero   = init(vocab, hidden = 16, layers = 1, seed)
 base   = init(vocab, hidden = 16, layers = 1, seed = 9)
 scores = for model in [zero, base] { eval(model, take(train, rows = 4 rows), max_length = 2 tokens) }
-output scores
+output zero, scores
 ";
 
 #[test]

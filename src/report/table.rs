@@ -37,6 +37,8 @@ pub fn scores(plan: &Plan, outputs: &BTreeMap<String, Output>) -> Option<String>
             }
         }
     }
+    // Models and data are outputs as well, and take no label.
+    named.retain(|(_, output)| outputs.get(output).is_some_and(|it| is_scored(&it.path)));
     let labels = labels(named.iter().map(|(address, _)| address.as_str()));
     let mut table = Table::default();
     for (label, (_, output)) in labels.into_iter().zip(&named) {
