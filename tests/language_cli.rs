@@ -74,17 +74,56 @@ fn every_value_comes_from_somewhere() {
     let recipe = "param few: int = 2\na = problems(rows = few * 1 rows, digits = 2)\noutput a\n";
     let test = Test::new().file("recipe.rgm", recipe).file("some.yaml", "few: 5\na:\n  seed: 3\n  digits: 4\n");
     insta::assert_snapshot!(test.done("plan recipe.rgm --origins --params some.yaml --set a.digits=7").stdout, @r#"
-    few          5        --params some.yaml
+    few          5        some.yaml:1
     a.digits     7        --set
     a.operators  "+-"     default
     a.rows       5 rows   recipe.rgm:2
-    a.seed       3        --params some.yaml
+    a.seed       3        some.yaml:3
     a.split      "train"  default
     a.terms_max  6        default
     a.terms_min  4        default
     "#);
-    test.write("wrong.yaml", "fwe: 5\n");
-    assert!(test.run("plan recipe.rgm --params wrong.yaml").stderr.contains("nothing to set at `fwe`"));
+}
+
+#[test]
+fn what_a_file_of_parameters_gets_wrong_is_shown_in_it() {
+    let recipe = "param few: int = 2\na = problems(rows = few * 1 rows, digits = 2)\noutput a\n";
+    let wrong = "# Kürzer.\nfwe: 5\na:\n  seed: \"a few\"\n  rows: 2 * tokens\n  digits: [1, 2]\n";
+    let test = Test::new().file("recipe.rgm", recipe).file("wrong.yaml", wrong);
+    insta::assert_snapshot!(test.run("check recipe.rgm --params wrong.yaml").stderr, @r#"
+    error: nothing to set at `fwe`
+       ,-[ wrong.yaml:2:1 ]
+       |
+     2 | fwe: 5
+       | ^^^
+       = hint: name a param or an input, or an argument of a step, such as `dev1.lr`
+
+    error: expected a new line, found `few`
+       ,-[ wrong.yaml:4:12 ]
+       |
+     4 |   seed: "a few"
+       |            ^^^
+
+    error: unknown name `tokens`
+       ,-[ wrong.yaml:5:13 ]
+       |
+     5 |   rows: 2 * tokens
+       |             ^^^^^^
+
+    error: expected int, found list<int>
+       ,-[ wrong.yaml:6:11 ]
+       |
+     6 |   digits: [1, 2]
+       |           ^^^^^^
+    "#);
+    test.write("wrong.yaml", "few: 5\n  a: 3\n");
+    insta::assert_snapshot!(test.run("check recipe.rgm --params wrong.yaml").stderr, @"
+    error: mapping values are not allowed in this context
+       ,-[ wrong.yaml:2:4 ]
+       |
+     2 |   a: 3
+       |   ^
+    ");
 }
 
 #[test]

@@ -108,12 +108,10 @@ impl RecipeArguments {
         diagnostics.extend(complaints);
         let (imports, complaints) = Imports::load(&mut sources, &self.file, &recipe, &mut read_used);
         diagnostics.extend(complaints);
-        let overrides = Overrides {
-            sets: self.sets.clone(),
-            params: self.params.as_deref().map(params::read).transpose()?.unwrap_or_default(),
-            params_file: self.params.iter().map(|it| format!("--params {}", it.display())).collect(),
-            directory: env::current_dir().ok(),
-        };
+        let params = self.params.as_deref().map(|it| params::read(it, &mut sources)).transpose()?;
+        let (params, complaints) = params.unwrap_or_default();
+        diagnostics.extend(complaints);
+        let overrides = Overrides { sets: self.sets.clone(), params, directory: env::current_dir().ok() };
         let (program, complaints) = test
             .and_then(|name| lang::check_test(&mut sources, &recipe, &imports, &overrides, name))
             .unwrap_or_else(|| lang::check_with(&mut sources, &recipe, &imports, &overrides));

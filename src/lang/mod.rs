@@ -15,7 +15,7 @@ pub mod values;
 
 pub use figures::{Condition, Figure, REPORT_FIELDS, StepId};
 pub use imports::Imports;
-pub use overrides::Overrides;
+pub use overrides::{Overrides, Param};
 pub use program::{Call, Gate, Output, ParamValue, Pin, Program};
 pub use types::{Kind, Type};
 

@@ -1,9 +1,6 @@
 //! Values set from outside: `--set scale=quick`, `--set dev1.lr=1e-5`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     base::{
@@ -22,12 +19,22 @@ use crate::{
 pub struct Overrides {
     /// Each `name=value` or `address.argument=value`, with the source text of an expression as its value.
     pub sets: Vec<String>,
-    /// As `sets`, from a file of parameters; what `sets` sets holds against them.
-    pub params: Vec<String>,
-    /// The name of that file.
-    pub params_file: PathBuf,
+    /// What a file of parameters sets; what `sets` sets holds against them.
+    pub params: Vec<Param>,
     /// What relative paths in them are joined to; relative to the recipe where it is left out.
     pub directory: Option<PathBuf>,
+}
+
+/// One line of a file of parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// What is set: `scale`, `dev1.lr`.
+    pub target: String,
+    pub target_span: Span,
+    /// The source text of the value as a recipe would write it.
+    pub value: String,
+    /// Where the file has it, in its own spelling.
+    pub value_span: Span,
 }
 
 /// The overrides with their texts parsed.
@@ -58,11 +65,12 @@ impl Parsed {
     pub fn parse(overrides: &Overrides, sources: &mut Sources) -> (Self, Diagnostics) {
         let mut diagnostics = Diagnostics::default();
         let mut list = Vec::new();
-        let params = overrides.params.iter().map(|text| (overrides.params_file.as_path(), text));
-        let sets = overrides.sets.iter().map(|text| (Path::new("--set"), text));
-        for (origin, text) in params.chain(sets) {
-            let source = sources.add(origin, text.as_str());
-            match Override::parse(source, text) {
+        for param in &overrides.params {
+            list.push(Override::of_param(param, sources));
+        }
+        for text in &overrides.sets {
+            let source = sources.add("--set", text.as_str());
+            match Override::of_set(source, text) {
                 Ok(one) => list.push(one),
                 Err(complaint) => diagnostics.push(complaint),
             }
@@ -103,32 +111,42 @@ impl Parsed {
 }
 
 impl Override {
-    fn parse(source: SourceId, text: &str) -> Result<Self, Diagnostic> {
-        let whole = Span::new(source, 0, text.len());
-        let Some((target, value)) = text.split_once('=') else {
-            return Err(Diagnostic::error(whole, "expected `name=value`").hint("write `--set name=value`"));
+    fn of_set(source: SourceId, text: &str) -> Result<Self, Diagnostic> {
+        let complaint = || {
+            let whole = Span::new(source, 0, text.len());
+            Diagnostic::error(whole, "expected `name=value`").hint("write `--set name=value`")
         };
-        let (target, start) = (target.trim(), target.len() + 1);
-        let span = Span::new(source, start, text.len());
-        if target.is_empty() || value.trim().is_empty() {
-            return Err(Diagnostic::error(whole, "expected `name=value`").hint("write `--set name=value`"));
+        let (target, value) = text.split_once('=').ok_or_else(complaint)?;
+        if target.trim().is_empty() || value.trim().is_empty() {
+            return Err(complaint());
         }
+        let start = target.len() + 1;
+        Ok(Self::new(target.trim(), Span::new(source, 0, target.len()), value, Span::new(source, start, text.len())))
+    }
+
+    /// A value that the file spells as a recipe would is parsed in its place; any other is a source of its own.
+    fn of_param(param: &Param, sources: &mut Sources) -> Self {
+        let Param { target, target_span, value, value_span } = param;
+        if sources.slice(*value_span) == value && value_span.start > 1 {
+            return Self::new(target, *target_span, value, *value_span);
+        }
+        let file = sources.get(value_span.source).map(|it| format!("--params {}", it.path.display()));
+        let (text, start) = (format!("{target}={value}"), target.len() + 1);
+        let source = sources.add(file.unwrap_or_default(), text.as_str());
+        Self::new(target, *target_span, value, Span::new(source, start, text.len()))
+    }
+
+    fn new(target: &str, target_span: Span, value: &str, span: Span) -> Self {
         let words = Expr { kind: ExprKind::Text(value.trim().to_owned()), span };
-        // A binding of the same length stands in for the target, so that places in the value are places in the text.
-        let stand_in = format!("{}={value}", "x".repeat(start - 1));
-        let (file, complaints) = syntax::parse(source, &stand_in);
+        // A binding stands in for what is before the value, so that places in what is parsed are places in the source.
+        let stand_in = format!("{}x={value}", " ".repeat((span.start as usize).saturating_sub(2)));
+        let (file, complaints) = syntax::parse(span.source, &stand_in);
         let expression = match file.items.as_slice() {
             [Item::Binding(binding)] if !complaints.has_errors() => Some(binding.value.clone()),
             _ => None,
         };
-        Ok(Self {
-            target: target.to_owned(),
-            target_span: Span::new(source, 0, start - 1),
-            words,
-            quoted: value.trim().starts_with('"'),
-            expression,
-            complaints,
-        })
+        let quoted = value.trim().starts_with('"');
+        Self { target: target.to_owned(), target_span, words, quoted, expression, complaints }
     }
 
     /// The value for something that takes bare words, or that does not.
