@@ -119,3 +119,65 @@ fn prompts_longer_than_the_context() {
     test.write("recipe.rgm", &recipe(4096, 64));
     test.done("plan recipe.rgm");
 }
+
+#[test]
+fn answers_that_would_never_stop() {
+    let test = Test::new();
+    let made = "text = documents(problems(rows = 50 rows))\n\
+                base = init(tokenizer(text, vocab = 280), hidden = 32, layers = 2)\noutput base\n";
+    test.write("base.rgm", made);
+    let outputs = test.done("run base.rgm --json").outputs();
+    let digest = &outputs[0].1;
+    let folder = test.path(&format!(".regimen/objects/{}/{digest}", &digest[..2]));
+    fs::create_dir(test.path("base")).unwrap();
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), test.path("base").join(file.file_name())).unwrap();
+    }
+    let config = fs::read_to_string(test.path("base/tokenizer_config.json")).unwrap();
+    let ends_with = |token: &str| {
+        test.write("base/tokenizer_config.json", &config.replace("\"eos_token\": \"<|eos|>\"", token));
+    };
+    let asked = "base = load(\"base\")\nscore = eval(base, problems(rows = 2 rows), max_length = 16 tokens)\n";
+    test.write("recipe.rgm", asked);
+    test.done("plan recipe.rgm");
+    // The tokenizer has no such token.
+    ends_with("\"eos_token\": \"</s>\"");
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @r#"
+    exit 1
+    --- stderr
+    error: tokenizer: `eos_token` is `</s>` in tokenizer_config.json, but tokenizer.json has no such token
+       ,-[ recipe.rgm:1:13 ]
+       |
+     1 | base = load("base")
+       |             ^^^^^^
+     2 | score = eval(base, problems(rows = 2 rows), max_length = 16 tokens)
+       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |                                      `------------------------------- this step draws answers
+    "#);
+    // It has, but the model's configuration says that it ends its texts with another.
+    ends_with("\"eos_token\": \"<|pad|>\"");
+    insta::assert_snapshot!(test.run("plan recipe.rgm"), @r#"
+    exit 1
+    --- stderr
+    error: answers would not stop: the model ends them with `<|eos|>`, the tokenizer with `<|pad|>`
+       ,-[ recipe.rgm:1:13 ]
+       |
+     1 | base = load("base")
+       |             ^^^^^^
+     2 | score = eval(base, problems(rows = 2 rows), max_length = 16 tokens)
+       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |                                      `------------------------------- this step draws answers
+       = hint: let `eos_token` in tokenizer_config.json name the token that `eos_token_id` in config.json does
+    "#);
+    // A text of one's own to stop at will do, and so will training, which teaches the tokenizer's end.
+    test.write(
+        "recipe.rgm",
+        "base = load(\"base\")\ndrawn = sample(base, problems(rows = 2 rows), stop = [\"</answer>\"])\n",
+    );
+    test.done("plan recipe.rgm");
+    let trained = "base = load(\"base\")\ntaught = pretrain(base, documents(problems(rows = 9 rows)), budget = 1 step)\n\
+                   score = eval(taught, problems(rows = 2 rows), max_length = 16 tokens)\n";
+    test.write("recipe.rgm", trained);
+    test.done("plan recipe.rgm");
+}

@@ -1,10 +1,10 @@
 //! What the files of a plan tell before anything is trained: a reward that no answer can earn, answers that no verifier
 //! can confirm, prompts that leave no room.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+mod known;
+mod stop;
+
+use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
@@ -17,10 +17,7 @@ use crate::{
         import::{self, Columns},
         jsonl,
         rows::Problem,
-        template::{self, Template},
-        tokenizer::Tokenizer,
     },
-    model::Config,
     plan::{Plan, Step, StepId},
     reward::answer::is_correct,
     stages,
@@ -49,6 +46,7 @@ pub fn check(plan: &Plan) -> Diagnostics {
         }
         if step.arguments.contains_key("max_length") && step.inputs.contains_key("data") {
             found.extend(room(plan, step));
+            stop::check(plan, step).into_iter().for_each(|it| found.push(it));
         }
     }
     found.sorted()
@@ -57,7 +55,9 @@ pub fn check(plan: &Plan) -> Diagnostics {
 /// The format of an answer starts with `<think>`; where the prompt has that already, no answer can have it.
 fn reachable(plan: &Plan, step: &Step) -> Diagnostics {
     let mut found = Diagnostics::default();
-    let Some((source, prompt)) = origin(plan, step).and_then(|it| Some((it, rendered(it)?))) else { return found };
+    let Some((source, prompt)) = known::origin(plan, step).and_then(|it| Some((it, known::rendered(it)?))) else {
+        return found;
+    };
     let opened = prompt.rfind("<think>").is_some_and(|at| !prompt[at..].contains("</think>"));
     if opened {
         let place = step.argument_spans.get("reward").copied().unwrap_or(step.span);
@@ -97,8 +97,8 @@ fn answers(step: &Step) -> Diagnostics {
 /// A prompt must fit into what the model reads, and leave room for an answer.
 fn room(plan: &Plan, step: &Step) -> Diagnostics {
     let mut found = Diagnostics::default();
-    let tokenizer = origin(plan, step).and_then(tokenizer);
-    let (Some(tokenizer), Some(context)) = (tokenizer, context(plan, step)) else { return found };
+    let tokenizer = known::origin(plan, step).and_then(|it| known::tokenizer(it)?.ok());
+    let (Some(tokenizer), Some(context)) = (tokenizer, known::context(plan, step)) else { return found };
     let longest = step.arguments.get("max_length").map_or(0.0, |it| most(it)) as usize;
     let (mut rows, mut hopeless, mut crowded, mut widest) = (0_usize, 0_usize, 0_usize, 0_usize);
     for source in data_sources(plan, step) {
@@ -149,61 +149,6 @@ fn verified(plan: &Plan) -> Vec<bool> {
         }
     }
     verified
-}
-
-/// The step upstream that the tokenizer of a step's model comes from.
-fn origin<'a>(plan: &'a Plan, step: &'a Step) -> Option<&'a Step> {
-    walk(plan, step, &|it| ["tokenizer", "load_tokenizer", "load"].contains(&it.stage.as_str()))
-}
-
-/// The first step upstream, along models and tokenizers, of which this holds.
-fn walk<'a>(plan: &'a Plan, from: &'a Step, holds: &dyn Fn(&Step) -> bool) -> Option<&'a Step> {
-    let mut at = from;
-    let mut seen: BTreeSet<StepId> = BTreeSet::new();
-    while seen.insert(at.id) {
-        let next = ["model", "models", "tokenizer"].iter().find_map(|port| at.inputs.get(port)?.first());
-        at = plan.step(*next?)?;
-        if holds(at) {
-            return Some(at);
-        }
-    }
-    None
-}
-
-/// The prompt of a question by the template of the step that a tokenizer comes from.
-fn rendered(source: &Step) -> Option<String> {
-    if source.stage != "tokenizer" {
-        return tokenizer(source)?.prompt("question").ok();
-    }
-    let text = source.arguments.get("template").and_then(|it| it.as_str()).unwrap_or(template::DEFAULT);
-    template::prompt(&Template::new(text).ok()?, "question", "<bos>", "<eos>").ok()
-}
-
-/// The tokenizer of a step that reads one from outside; one that is trained is not known yet.
-fn tokenizer(source: &Step) -> Option<Tokenizer> {
-    match source.stage.as_str() {
-        "load" => Tokenizer::load(source.files.get("dir")?).ok(),
-        "load_tokenizer" => {
-            let template = source.arguments.get("template").and_then(|it| it.as_str());
-            let file = source.files.get("file")?;
-            if !file.is_dir() {
-                return Tokenizer::load_files(file, None, template).ok();
-            }
-            let config = file.join("tokenizer_config.json");
-            let config = if config.is_file() { Some(config.as_path()) } else { None };
-            Tokenizer::load_files(&file.join("tokenizer.json"), config, template).ok()
-        }
-        _ => None,
-    }
-}
-
-/// How many tokens the model of a step reads at most.
-fn context(plan: &Plan, step: &Step) -> Option<usize> {
-    let source = walk(plan, step, &|it| ["init", "load"].contains(&it.stage.as_str()))?;
-    match source.files.get("dir") {
-        Some(folder) => Some(Config::read(folder).ok()?.max_positions()),
-        None => Some(most(source.arguments.get("max_length")?) as usize),
-    }
 }
 
 /// The largest amount in an argument, phases and all.
