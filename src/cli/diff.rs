@@ -9,6 +9,7 @@ use crate::{
     },
     plan::{Change, Sided, StepId, changes},
     report::diff::{Diff, Recipe},
+    store::Records,
 };
 
 /// Say what differs between two recipes: what would run anew, and at what price
@@ -44,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let store = arguments.store.open()?;
     let same = |id: StepId| changes.steps.get(id.0).is_some_and(|change| matches!(change, Change::Same { .. }));
     let made = new.schedule(&store)?;
-    let price = new.priced(made.clone().without(same), &store)?;
+    let price = new.priced(made.clone().without(same), &store, &Records::new(&store))?;
     let names = [&arguments.old, file].map(|path| path.display().to_string());
     let [then, mut now] = names;
     if arguments.new.is_none() {

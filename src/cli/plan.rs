@@ -37,17 +37,18 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
+    let store = arguments.store.open()?;
+    let glance = store.glance();
     let planned = arguments.recipe.plan()?;
     planned.warn();
     if arguments.origins {
         print!("{}", report::origins::screen(&planned.plan, &planned.sources));
         return Ok(Exit::Done);
     }
-    let store = arguments.store.open()?;
     let machine = arguments.machine.read()?;
     let schedule = match &machine {
         Some(machine) => planned.schedule_for(&store, machine)?,
-        None => planned.schedule(&store)?,
+        None => planned.schedule_after(&store, glance)?,
     };
     let elsewhere = machine.as_ref().map(Description::elsewhere);
     let steps = planned.plan.steps.iter().zip(&schedule.steps);

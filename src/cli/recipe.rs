@@ -20,7 +20,7 @@ use crate::{
     run::{self, RunError},
     schedule::{FileDigests, Schedule},
     stages,
-    store::{Records, Store},
+    store::{Glance, Records, Store},
     syntax,
 };
 
@@ -185,14 +185,20 @@ impl Planned {
 
     /// Compares the plan with what the store holds, and prices what would run.
     pub fn schedule(&self, store: &Store) -> Result<Schedule, CliError> {
-        let schedule = Schedule::new(&self.plan, &self.files()?, &Records::new(store));
-        self.priced(schedule, store)
+        self.schedule_after(store, Glance::new(store))
+    }
+
+    /// As [`Planned::schedule`], where a glance at the store was taken before.
+    pub fn schedule_after(&self, store: &Store, glance: Glance) -> Result<Schedule, CliError> {
+        let history = Records::after(store, glance);
+        let schedule = Schedule::new(&self.plan, &self.files()?, &history);
+        self.priced(schedule, store, &history)
     }
 
     /// Prices what would run.
-    pub fn priced(&self, mut schedule: Schedule, store: &Store) -> Result<Schedule, CliError> {
+    pub fn priced(&self, mut schedule: Schedule, store: &Store, history: &Records) -> Result<Schedule, CliError> {
         run::foresee(&mut schedule, &self.plan, store, &stages::find);
-        run::price(&self.plan, &mut schedule, store, &Records::new(store), Profile::read()?.threads(None));
+        run::price(&self.plan, &mut schedule, store, history, Profile::read()?.threads(None));
         Ok(schedule)
     }
 

@@ -34,10 +34,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
-    let planned = arguments.recipe.plan()?;
-    planned.warn();
     let profile = Profile::read()?;
     let store = profile.store(arguments.store.as_deref());
+    let glance = store.glance();
+    let planned = arguments.recipe.plan()?;
+    planned.warn();
     let mut costs = Costs::default();
     let mut options = Options { threads: profile.threads(arguments.threads), ..Options::default() };
     options.batch = arguments.batch.or(profile.batch).unwrap_or(options.batch);
@@ -45,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     options.checkpoint_every = every.map_or(options.checkpoint_every, |it| it.0);
     let mut terminal = Terminal::on_standard_error();
     (options.recipe, options.sets) = arguments.recipe.told();
+    options.glance = Some(glance);
     let mut report = |event: &Event| {
         if arguments.json {
             // A reader that has gone away does not stop the run.

@@ -45,7 +45,7 @@ use crate::{
     plan::Plan,
     schedule::{Pricing, Schedule, State},
     stages::{Stage, estimate},
-    store::{History, Indexed, Store, StoreError, Unrecorded},
+    store::{Glance, History, Indexed, Store, StoreError, Unrecorded},
 };
 
 /// What a killed step loses at most, where nothing else is asked for.
@@ -70,6 +70,8 @@ pub struct Options {
     /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
     pub recipe: Option<PathBuf>,
     pub sets: Vec<String>,
+    /// A glance at the store that was begun while the recipe was read.
+    pub glance: Option<Glance>,
 }
 
 impl Default for Options {
@@ -83,6 +85,7 @@ impl Default for Options {
             batch: BATCH,
             recipe: None,
             sets: Vec::new(),
+            glance: None,
         }
     }
 }
@@ -200,7 +203,7 @@ pub fn run_within(
         told = journal.tell(Event::Note { text: "waiting while another process removes objects".to_owned() });
     });
     told?;
-    let history = Indexed::new(store);
+    let history = Indexed::after(store, options.glance.clone().unwrap_or_else(|| Glance::new(store)));
     let (files, watch) = inputs::watched(plan, &history)?;
     let mut schedule = Schedule::new(plan, &files, &history);
 

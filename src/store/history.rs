@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Record, Store, snapshot::Snapshot};
+use super::{Glance, Record, Store};
 use crate::base::digest::Digest;
 
 /// A view of the records.
@@ -88,14 +88,20 @@ impl History for Unrecorded {
 pub struct Records<'a> {
     store: &'a Store,
     all: OnceCell<Vec<Rc<Record>>>,
-    snapshot: OnceCell<Snapshot>,
+    glance: Glance,
     pasts: Pasts,
 }
 
 impl<'a> Records<'a> {
     #[must_use]
     pub fn new(store: &'a Store) -> Self {
-        Self { store, all: OnceCell::new(), snapshot: OnceCell::new(), pasts: Pasts::default() }
+        Self::after(store, Glance::new(store))
+    }
+
+    /// The history of a store at which a glance was taken before.
+    #[must_use]
+    pub fn after(store: &'a Store, glance: Glance) -> Self {
+        Self { store, all: OnceCell::new(), glance, pasts: Pasts::default() }
     }
 
     pub(super) fn read(&self, stage: &str) -> Vec<Rc<Record>> {
@@ -106,8 +112,7 @@ impl<'a> Records<'a> {
 
 impl History for Records<'_> {
     fn done(&self, key: &Digest) -> Option<Arc<Record>> {
-        let snapshot = self.snapshot.get_or_init(|| Snapshot::read(self.store));
-        snapshot.done(self.store, key).or_else(|| self.store.done(key)).map(Arc::new)
+        self.glance.done(key).or_else(|| self.store.done(key).map(Arc::new))
     }
 
     fn of_stage(&self, stage: &str) -> Rc<Past> {

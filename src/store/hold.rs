@@ -31,6 +31,13 @@ impl Store {
         Some(Hold { _lock: lock })
     }
 
+    /// As [`Store::hold`], and None as well where it would have to wait.
+    pub(super) fn try_hold(&self) -> Option<Hold> {
+        let lock = File::open(self.hold_file()).ok()?;
+        lock.try_lock_shared().ok()?;
+        Some(Hold { _lock: lock })
+    }
+
     /// The right to remove objects; None while others work with the store.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, rc::Rc, sync::Arc};
 
-use super::{History, Index, Past, Record, Records, Store, history::Pasts};
+use super::{Glance, History, Index, Past, Record, Records, Store, history::Pasts};
 use crate::base::digest::Digest;
 
 /// The history by way of the index, which is opened when it is first needed, or of the files where it cannot be.
@@ -16,7 +16,13 @@ pub struct Indexed<'a> {
 impl<'a> Indexed<'a> {
     #[must_use]
     pub fn new(store: &'a Store) -> Self {
-        Self { store, index: OnceCell::new(), files: Records::new(store), pasts: Pasts::default() }
+        Self::after(store, Glance::new(store))
+    }
+
+    /// The history of a store at which a glance was taken before.
+    #[must_use]
+    pub fn after(store: &'a Store, glance: Glance) -> Self {
+        Self { store, index: OnceCell::new(), files: Records::after(store, glance), pasts: Pasts::default() }
     }
 
     /// The index itself; None where another process has it.

@@ -15,6 +15,7 @@ mod durable;
 mod error;
 mod folder;
 pub mod gc;
+mod glance;
 mod guard;
 mod history;
 mod hold;
@@ -36,6 +37,7 @@ pub use self::{
     cost::Cost,
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
+    glance::Glance,
     history::{History, Past, Records, Unrecorded},
     hold::Hold,
     index::Index,

@@ -4,9 +4,11 @@
 //! one that is damaged is not used.
 
 use std::{
+    cmp::Ordering,
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::PathBuf,
+    sync::{Arc, OnceLock},
 };
 
 use serde_json::Value;
@@ -22,7 +24,11 @@ const WORTHWHILE: usize = 256;
 /// After the digest of all that follows come the number of entries, the entries in the order of their keys, each of one
 /// length, and then the records as JSON, which are read when they are asked for.
 #[derive(Debug, Default)]
-pub(super) struct Snapshot(Vec<u8>);
+pub(super) struct Snapshot {
+    bytes: Vec<u8>,
+    /// For each entry the record, once it was looked at; None where its file or its object is not as it was.
+    seen: Vec<OnceLock<Option<Arc<Record>>>>,
+}
 
 /// What an entry says of a record: where its JSON starts and ends, and what the file system said of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,33 +53,49 @@ impl Snapshot {
         let read = || {
             let bytes = fs::read(store.snapshot()).ok()?;
             let (check, rest) = bytes.split_at_checked(DIGEST)?;
-            (Digest::of(rest).bytes() == check).then_some(Self(bytes))
+            let count = word(rest).filter(|_| Digest::of(rest).bytes() == check)?;
+            Some(Self { bytes, seen: (0..count).map(|_| OnceLock::new()).collect() })
         };
         read().unwrap_or_default()
     }
 
     /// The record of a key, where its file is as it was and its object is there.
-    pub(super) fn done(&self, store: &Store, key: &Digest) -> Option<Record> {
-        let entry = self.find(key)?;
-        let same = fs::metadata(store.record_file(key)).is_ok_and(|it| stamp(&it) == entry.stamp);
-        let text = self.0.get(entry.start as usize..entry.end as usize).filter(|_| same)?;
-        let record: Record = serde_json::from_slice(text).ok()?;
-        (record.format == FORMAT && store.holds(&record)).then_some(record)
+    pub(super) fn done(&self, store: &Store, key: &Digest) -> Option<Arc<Record>> {
+        self.look(store, self.find(key)?)
     }
 
-    fn find(&self, key: &Digest) -> Option<Entry> {
-        let count = word(self.0.get(DIGEST..)?)? as usize;
-        let (mut low, mut high) = (0, count);
+    /// How many records it has.
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Looks at the record in a place, once, whoever asks.
+    pub(super) fn look(&self, store: &Store, place: usize) -> Option<Arc<Record>> {
+        let look = || {
+            let entry = self.entry(place)?;
+            let same = fs::metadata(store.record_file(&entry.key)).is_ok_and(|it| stamp(&it) == entry.stamp);
+            let text = self.bytes.get(entry.start as usize..entry.end as usize).filter(|_| same)?;
+            let record: Record = serde_json::from_slice(text).ok()?;
+            (record.format == FORMAT && store.holds(&record)).then(|| Arc::new(record))
+        };
+        self.seen.get(place)?.get_or_init(look).clone()
+    }
+
+    fn find(&self, key: &Digest) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = (low + high) / 2;
-            let entry = Entry::read(self.0.get(HEAD + middle * ENTRY..)?)?;
-            match entry.key.cmp(key) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Some(entry),
+            match Digest::from_bytes(self.bytes.get(HEAD + middle * ENTRY..)?.get(..DIGEST)?)?.cmp(key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Some(middle),
             }
         }
         None
+    }
+
+    fn entry(&self, place: usize) -> Option<Entry> {
+        Entry::read(self.bytes.get(HEAD + place * ENTRY..)?)
     }
 
     /// The bytes of a snapshot of these records.
@@ -187,7 +209,8 @@ mod tests {
         store.remember(records.iter()).unwrap();
         let snapshot = Snapshot::read(&store);
         let seen = snapshot.done(&store, &records[7].key).unwrap();
-        assert_eq!(seen, Record { fields: Value::Null, ..records[7].clone() });
+        assert_eq!(*seen, Record { fields: Value::Null, ..records[7].clone() });
+        let snapshot = Snapshot::read(&store);
         // Damaged without a change of its length, and removed: the files have the last word.
         let path = store.record_file(&records[7].key);
         let text = fs::read_to_string(&path).unwrap().replace("0.5", "0.6");
@@ -207,9 +230,9 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(store.snapshot(), &bytes).unwrap();
-            assert!(Snapshot::read(&store).0.is_empty(), "byte {at}");
+            assert!(Snapshot::read(&store).bytes.is_empty(), "byte {at}");
             fs::write(store.snapshot(), &whole[..at]).unwrap();
-            assert!(Snapshot::read(&store).0.is_empty(), "cut off at {at}");
+            assert!(Snapshot::read(&store).bytes.is_empty(), "cut off at {at}");
         }
     }
 
