@@ -153,8 +153,9 @@ proptest! {
         Case { inputs, native: &native, plain: &plain }.check(seed)?;
     }
 
+    // The norm of a single number is its sign: the parts of its slope cancel, and what is left in f32 is rounding.
     #[test]
-    fn rms_norm(rows in 1..40_usize, before in 0..9_usize, width in 1..70_usize, after in 0..9_usize, seed in any::<u64>()) {
+    fn rms_norm(rows in 1..40_usize, before in 0..9_usize, width in 2..70_usize, after in 0..9_usize, seed in any::<u64>()) {
         let inputs = vec![("x", vec![rows, before + width + after]), ("weight", vec![width])];
         let native = |it: &[Tensor]| ops::rms_norm(&it[0], &it[1], before, 1e-5);
         let plain = |it: &[Tensor]| reference::rms_norm(&it[0], &it[1], before, 1e-5);
