@@ -83,6 +83,9 @@ fn keyword(place: &Place<'_>, found: &Token<'_>) -> Option<String> {
 fn item(place: &Place<'_>) -> Option<String> {
     let (first, found) = (place.first()?, place.found());
     if place.expects(Rule::item) {
+        if let Some(value) = found.and_then(|it| as_value(it.text)) {
+            return Some(value.to_owned());
+        }
         let words = ITEM_WORDS.map(|it| format!("`{it}`")).join(", ");
         return Some(format!("a line starts with {words} or `name = ..`"));
     }
@@ -117,6 +120,15 @@ fn item(place: &Place<'_>) -> Option<String> {
     }
 }
 
+/// Statements of other languages that are values here.
+fn as_value(word: &str) -> Option<&'static str> {
+    match word {
+        "for" => Some("a fan-out is a value with a name: `name = for x in values { .. }`"),
+        "if" => Some("an `if` is a value with a name: `name = if condition { a } else { b }`"),
+        _ => None,
+    }
+}
+
 /// Mistakes after a complete expression.
 fn after_value(place: &Place<'_>, found: &Token<'_>) -> Option<String> {
     if !place.follows_value() {
@@ -132,6 +144,7 @@ fn after_value(place: &Place<'_>, found: &Token<'_>) -> Option<String> {
             place.nearby(-1).map(|name| format!("separate arguments with `,`: `, {} = ..`", name.text))
         }
         ("=", _) => Some("compare with `==`".to_owned()),
+        ("for", Some("[")) => Some("a fan-out stands alone, without brackets: `for x in values { .. }`".to_owned()),
         ("=>", _) => Some("write `>=` for greater or equal".to_owned()),
         ("<" | "<=" | ">" | ">=" | "==" | "!=", _) => Some("join two comparisons with `and`".to_owned()),
         ("?", _) => Some("choose with `if condition { a } else { b }`".to_owned()),
@@ -152,6 +165,8 @@ fn part(place: &Place<'_>) -> Option<String> {
         "a recipe is used under a name: `use ./other.rgm as other`"
     } else if place.expects(Rule::kw_from) {
         "a chain is written `repeat i in 1..3 from model { .. }`"
+    } else if place.expects(Rule::kw_after) && found.is_some_and(|it| it.is_word("else")) {
+        "an `if` has its values in braces: `if condition { a } else { b }`"
     } else if place.expects(Rule::kw_after) {
         "a change is written `A then B after 100 steps`"
     } else if place.expects(Rule::bound_dots) {

@@ -1,5 +1,7 @@
 //! Fan-out: `for m in [zero, r1] { .. }`, and the choice of one member by its key.
 
+use std::collections::BTreeSet;
+
 use super::{Evaluator, scope::Scope};
 use crate::{
     base::{diagnostic::Diagnostic, span::Span, suggest::did_you_mean},
@@ -52,7 +54,7 @@ impl<'a> Evaluator<'a> {
             self.mistake(complaint.hint("`for` over nothing makes nothing; name what to go over"));
             return false;
         }
-        if let Some(twice) = repeated(&elements) {
+        if let Some(twice) = repeated(elements.iter().map(|(keys, _)| keys.join(", "))) {
             let complaint = Diagnostic::error(source.span, format!("two members have the key `{twice}`"));
             self.mistake(complaint.hint("name each member once"));
             return false;
@@ -60,8 +62,9 @@ impl<'a> Evaluator<'a> {
         let mut whole = true;
         for element in elements {
             let mut scope = scope.clone();
-            scope.locals.push((name.text.clone(), element.value, element.key.clone()));
-            let key = [key.clone(), vec![element.key]].concat();
+            let (keys, value) = element;
+            scope.locals.push((name.text.clone(), value, keys.join(", ")));
+            let key = [key.clone(), keys].concat();
             whole &= self.clause(rest, body, &scope, address, key, members);
         }
         whole
@@ -78,7 +81,8 @@ impl<'a> Evaluator<'a> {
     ) -> Value {
         let mut value = self.eval(start, &scope.argument(&from.text));
         let of = scope.argument(&name.text);
-        let elements = self.elements(source, &of).unwrap_or_default();
+        let elements = self.elements(source, &of).unwrap_or_default().into_iter();
+        let elements: Vec<Element> = elements.map(|(keys, value)| Element { key: keys.join(", "), value }).collect();
         let round = |me: &mut Self, element: Element, value: Value| {
             let mut scope = scope.member(&element.key);
             scope.locals.push((name.text.clone(), element.value, element.key));
@@ -95,7 +99,7 @@ impl<'a> Evaluator<'a> {
             }
             return Value::MISTAKE;
         }
-        if let Some(twice) = repeated(&elements) {
+        if let Some(twice) = repeated(elements.iter().map(|it| it.key.clone())) {
             let complaint = Diagnostic::error(source.span, format!("two rounds have the key `{twice}`"));
             return self.mistake(complaint.hint("name each round once"));
         }
@@ -112,13 +116,11 @@ impl<'a> Evaluator<'a> {
         value
     }
 
-    /// What `for` goes over, each with its key.
-    fn elements(&mut self, source: &'a Expr, scope: &Scope) -> Option<Vec<Element>> {
+    /// What `for` goes over, each with its key; members of a collection over several clauses have several.
+    fn elements(&mut self, source: &'a Expr, scope: &Scope) -> Option<Vec<(Vec<String>, Value)>> {
         match self.eval(source, scope) {
-            Value::List(elements) => Some(elements),
-            Value::Collection(members) => {
-                Some(members.into_iter().map(|(key, value)| Element { key: key.join(", "), value }).collect())
-            }
+            Value::List(elements) => Some(elements.into_iter().map(|it| (vec![it.key], it.value)).collect()),
+            Value::Collection(members) => Some(members),
             Value::Unknown(Type::Unknown | Type::List(_)) => None,
             other => {
                 let message = format!("expected a list, found {}", other.describe());
@@ -203,8 +205,7 @@ impl<'a> Evaluator<'a> {
 }
 
 /// A key that two elements have.
-fn repeated(elements: &[Element]) -> Option<&str> {
-    let mut keys: Vec<&str> = elements.iter().map(|it| it.key.as_str()).collect();
-    keys.sort_unstable();
-    keys.windows(2).find_map(|it| if let [a, b] = it { (a == b).then_some(*a) } else { None })
+fn repeated(keys: impl Iterator<Item = String>) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    keys.into_iter().find(|key| !seen.insert(key.clone()))
 }

@@ -191,10 +191,19 @@ impl Scanner<'_> {
                 }
                 b'[' => {
                     self.take(1);
-                    let (index, other) = self.expr()?;
-                    self.mark(b']')?;
-                    height = height.max(other);
-                    ExprKind::Index { of: Box::new(value), index: Box::new(index) }
+                    loop {
+                        let (index, other) = self.expr()?;
+                        height = height.max(other);
+                        let (kind, span) =
+                            (ExprKind::Index { of: Box::new(value), index: Box::new(index) }, self.span(start));
+                        if !self.has(b',') {
+                            self.mark(b']')?;
+                            break kind;
+                        }
+                        value = Expr { kind, span };
+                        parts += 1;
+                        shallow(parts)?;
+                    }
                 }
                 b'.' if self.byte(1) != b'.' => {
                     self.take(1);

@@ -107,6 +107,16 @@ impl Lower<'_> {
         value
     }
 
+    /// `[a]`, or `[a, b]`, which is `[a][b]`.
+    fn index(&mut self, of: Expr, node: &Node<'_>) -> ExprKind {
+        let (start, indices) = (of.span, children(node, Rule::expr).map(|it| self.expr(&it)).collect::<Vec<_>>());
+        let nested = indices.into_iter().fold(of, |of, index| {
+            let span = start.to(index.span);
+            Expr { kind: ExprKind::Index { of: Box::new(of), index: Box::new(index) }, span }
+        });
+        nested.kind
+    }
+
     /// A primary expression with its calls, indices and fields.
     fn operand(&mut self, node: &Node<'_>) -> Expr {
         let mut inner = node.clone().into_inner();
@@ -120,7 +130,7 @@ impl Lower<'_> {
                     let arguments = children(&it, Rule::argument).map(|it| self.argument(&it)).collect();
                     ExprKind::Call { callee: of, arguments }
                 }
-                Rule::index => ExprKind::Index { of, index: Box::new(self.expr_of(&it)) },
+                Rule::index => self.index(*of, &it),
                 _ => {
                     let name = child(&it, Rule::word).map_or_else(|| self.name(&it), |word| self.name(&word));
                     ExprKind::Field { of, name }
