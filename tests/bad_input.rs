@@ -158,7 +158,7 @@ zero  = grpo(base, facts, reward = acuracy, budget = 2 steps)
 output zero
 "#;
     let test = Test::new().file("a.rgm", recipe);
-    insta::assert_snapshot!(refused(&test), @r"
+    insta::assert_snapshot!(refused(&test), @"
     exit 1
     --- stderr
     error: expected rows, found int
@@ -187,6 +187,7 @@ output zero
        |
      4 | base  = pretrain(init(vocab), facts)
        |                               ^^^^^
+       = hint: `documents` makes it of a Dataset<problem>
 
     error: unknown name `acuracy`
        ,-[ a.rgm:5:36 ]

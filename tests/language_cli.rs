@@ -115,6 +115,7 @@ fn what_a_file_of_parameters_gets_wrong_is_shown_in_it() {
        |
      6 |   digits: [1, 2]
        |           ^^^^^^
+       = hint: each step takes one; try several with `for x in [..] { .. }`
     "#);
     test.write("wrong.yaml", "few: 5\n  a: 3\n");
     insta::assert_snapshot!(test.run("check recipe.rgm --params wrong.yaml").stderr, @"

@@ -75,7 +75,7 @@ fn items() {
         1:3-5 expected `=`, found `:=` (write `=`)
 
     for m in y { m }
-        1:1-4 expected an item, found the keyword `for` (a line starts with `use`, `param`, `input`, `stage`, `require`, `output` or `name = ..`)
+        1:1-4 expected an item, found the keyword `for` (a fan-out is a value with a name: `name = for x in values { .. }`)
 
     42
         1:1-3 expected an item, found `42` (a line starts with `use`, `param`, `input`, `stage`, `require`, `output` or `name = ..`)

@@ -2,6 +2,7 @@
 
 mod evaluate;
 pub mod figures;
+mod foreign;
 pub mod imports;
 pub mod labels;
 pub mod names;

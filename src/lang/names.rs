@@ -130,6 +130,11 @@ impl<'a> Stages<'a> {
         self.stages.values().chain(self.own.values().flat_map(BTreeMap::values))
     }
 
+    /// The stages of the library.
+    pub fn library(&self) -> impl Iterator<Item = &Signature<'a>> {
+        self.stages.values()
+    }
+
     /// Every stage that a recipe knows.
     pub fn known(&self, source: SourceId) -> impl Iterator<Item = &Signature<'a>> {
         self.stages.values().chain(self.own.get(&source).into_iter().flat_map(BTreeMap::values))

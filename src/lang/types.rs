@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     base::{diagnostic::Diagnostic, suggest::did_you_mean, units::Unit},
+    lang::foreign,
     syntax::ast::{self, TypeKind},
 };
 
@@ -144,7 +145,10 @@ impl Type {
                 Some(unit) => Self::Amount(vec![unit]),
                 None => {
                     return Err(Diagnostic::error(name.span, format!("unknown type `{word}`")).hint(
-                        did_you_mean(word, NAMES).unwrap_or_else(|| format!("the types are {}", NAMES.join(", "))),
+                        foreign::ty(word)
+                            .map(|it| format!("here it is called `{it}`"))
+                            .or_else(|| did_you_mean(word, NAMES))
+                            .unwrap_or_else(|| format!("the types are {}", NAMES.join(", "))),
                     ));
                 }
             },

@@ -7,7 +7,7 @@ use crate::{
         span::Span,
         suggest::{did_you_mean, nearest},
     },
-    lang::signature::Signature,
+    lang::{foreign, signature::Signature},
     syntax::ast::{Argument, Expr, ExprKind},
 };
 
@@ -100,10 +100,12 @@ impl<'a> Evaluator<'a> {
 
     fn unknown_argument(&mut self, stage: &Signature<'_>, name: &str, span: Span) {
         let names = || stage.parameters.iter().map(|it| it.name);
-        let hint = did_you_mean(name, names()).unwrap_or_else(|| match stage.parameters.is_empty() {
-            true => "it takes none".to_owned(),
-            false => format!("it takes {}", names().collect::<Vec<_>>().join(", ")),
-        });
+        let ours = || foreign::argument(name, |ours| names().any(|it| it == ours));
+        let hint =
+            ours().or_else(|| did_you_mean(name, names())).unwrap_or_else(|| match stage.parameters.is_empty() {
+                true => "it takes none".to_owned(),
+                false => format!("it takes {}", names().collect::<Vec<_>>().join(", ")),
+            });
         self.diagnostics.push(Diagnostic::error(span, format!("`{}` has no argument `{name}`", stage.path)).hint(hint));
     }
 

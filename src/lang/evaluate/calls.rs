@@ -19,7 +19,7 @@ use crate::{
         suggest::did_you_mean,
     },
     lang::{
-        StepId,
+        StepId, foreign,
         labels::Taint,
         names::FUNCTIONS,
         signature::{Parameter, Signature},
@@ -62,8 +62,9 @@ impl<'a> Evaluator<'a> {
                 } else {
                     Diagnostic::error(callee.span, format!("unknown stage `{path}`"))
                 };
-                let hint =
-                    did_you_mean(&path, self.paths(scope).chain(FUNCTIONS)).or_else(|| self.by_last_word(&path, scope));
+                let near = || did_you_mean(&path, self.paths(scope).chain(FUNCTIONS));
+                let elsewhere = foreign::function(&path).map(str::to_owned);
+                let hint = elsewhere.or_else(near).or_else(|| self.by_last_word(&path, scope));
                 self.mistake(complaint.maybe_hint(hint))
             }
         }

@@ -13,7 +13,8 @@ use crate::{
         units::{Amount, Unit},
     },
     lang::{
-        types::Type,
+        signature::Signature,
+        types::{Kind, Type},
         values::{Artifact, Element, Value},
     },
     syntax::ast::{Expr, ExprKind},
@@ -37,6 +38,10 @@ impl<'a> Evaluator<'a> {
             (ExprKind::Then { first, next, after }, Type::Schedule(_)) => {
                 let (first, next) = (self.eval_as(first, ty, scope), self.eval_as(next, ty, scope));
                 self.then(first, next, after, scope)
+            }
+            (ExprKind::Name(word), Type::Text | Type::Choice(_)) if !self.is_known(word, scope) => {
+                let hint = format!("a text stands between double quotes: `\"{word}\"`");
+                self.mistake(Diagnostic::error(expr.span, format!("unknown name `{word}`")).hint(hint))
             }
             _ => {
                 let value = self.eval(expr, scope);
@@ -191,9 +196,21 @@ impl<'a> Evaluator<'a> {
         let complaint = Diagnostic::error(span, format!("expected {}, found {found}", ty.expectation()));
         let hint = match (ty, value) {
             (Type::Choice(words), Value::Text(word)) => did_you_mean(word, words.iter().map(String::as_str)),
-            (Type::Amount(units), value) if value.number().is_some() => units
-                .first()
-                .map(|unit| format!("add the unit: `{} {}`", value.number().unwrap_or_default(), unit.name())),
+            (Type::Amount(units), value) if value.number().is_some() => units.first().map(|unit| {
+                let written = self.sources.slice(span);
+                if written.starts_with(|it: char| it.is_ascii_digit()) {
+                    format!("add the unit: `{} {}`", value.number().unwrap_or_default(), unit.name())
+                } else {
+                    format!("give it the unit: `{written} * 1 {}`", unit.name())
+                }
+            }),
+            (Type::Reward, Value::Text(word)) if self.is_reward(word) => {
+                Some(format!("leave out the quotes: `{word}`"))
+            }
+            (Type::Schedule(inner), Value::List(_)) if !inner.is_artifact() => Some(SWEEP.to_owned()),
+            (Type::Bool | Type::Int | Type::Float | Type::Amount(_) | Type::Text, Value::List(_)) => {
+                Some(SWEEP.to_owned())
+            }
             (Type::Int | Type::Float, Value::Amount(amount)) => {
                 Some(format!("write the bare number: `{}`", amount.value))
             }
@@ -204,6 +221,7 @@ impl<'a> Evaluator<'a> {
             }
             (Type::Dataset(_), Value::List(_)) => Some("put data sets together with `mix([..])`".to_owned()),
             (ty, Value::Collection(_)) if ty.is_artifact() => Some("choose one of them: `name[key]`".to_owned()),
+            (ty, Value::Artifact(artifact)) => self.makers(ty, &artifact.ty),
             (Type::Predicate, Value::RowField { name, unit }) => {
                 let unit = unit.map_or("", Unit::name);
                 Some(format!("compare it with a constant: `{name} < 200 {unit}`"))
@@ -216,7 +234,38 @@ impl<'a> Evaluator<'a> {
         self.mistake(complaint.maybe_hint(hint));
         stand_in(ty)
     }
+
+    fn is_reward(&self, name: &str) -> bool {
+        self.stages.library().any(|it| it.path == name && it.returns == Type::Reward)
+    }
+
+    /// The stages of the library that make what is wanted of what is there, or else those that take it.
+    fn makers(&self, wanted: &Type, found: &Type) -> Option<String> {
+        // What goes in and comes out of any kind tells nothing.
+        let says = |ty: &Type| match ty {
+            Type::Dataset(kinds) => kinds.len() < Kind::ALL.len(),
+            ty => !matches!(ty, Type::Artifact | Type::List(_)) && ty.is_artifact(),
+        };
+        let takes = |stage: &Signature<'_>| {
+            let mut required = stage.parameters.iter().filter(|it| it.is_required() && says(&it.ty));
+            required.any(|it| it.ty.accepts(found))
+        };
+        let all: Vec<_> = self.stages.library().filter(|it| !it.path.contains('.') && takes(it)).collect();
+        // What needs one to make one, as training does, is no beginning.
+        let needs =
+            |stage: &Signature<'_>| stage.parameters.iter().any(|it| it.is_required() && wanted.accepts(&it.ty));
+        let makers = all.iter().filter(|it| says(&it.returns) && wanted.accepts(&it.returns) && !needs(it));
+        let named = |stages: Vec<&str>| (1..=3).contains(&stages.len()).then(|| format!("`{}`", stages.join("` or `")));
+        let made = named(makers.map(|it| it.path.as_str()).collect()).map(|it| format!("{it} makes it of a {found}"));
+        made.or_else(|| {
+            let takers = all.iter().filter(|_| matches!(found, Type::Dataset(_)));
+            named(takers.map(|it| it.path.as_str()).collect()).map(|it| format!("a {found} goes into {it}"))
+        })
+    }
 }
+
+/// What to do with several values where one is wanted.
+const SWEEP: &str = "each step takes one; try several with `for x in [..] { .. }`";
 
 /// A value of the type of which nothing more is known.
 pub(super) fn stand_in(ty: &Type) -> Value {

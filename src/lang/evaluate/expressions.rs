@@ -13,6 +13,7 @@ use crate::{
     },
     lang::{
         figures::{Figure, is_report_field, report_fields},
+        foreign,
         types::Type,
         values::{Element, Value},
     },
@@ -100,6 +101,12 @@ impl<'a> Evaluator<'a> {
         })
     }
 
+    /// Whether a name stands for anything.
+    pub(super) fn is_known(&self, name: &str, scope: &Scope) -> bool {
+        let entered = || self.frame(scope.frame).is_some_and(|it| it.entries.contains_key(name));
+        name == "none" || scope.local(name).is_some() || entered() || self.stage(name, scope).is_some()
+    }
+
     /// The value of a name: a variable, an item, or a stage that stands for a value.
     pub(super) fn name(&mut self, name: &str, span: Span, scope: &Scope) -> Value {
         if let Some((value, _)) = scope.local(name) {
@@ -131,7 +138,8 @@ impl<'a> Evaluator<'a> {
         let values = self.stages.known(self.file(scope)).filter(|it| it.is_value()).map(|it| it.path.as_str());
         let locals = scope.locals.iter().map(|(name, _, _)| name.as_str());
         let items = self.frame(scope.frame).into_iter().flat_map(Frame::names);
-        let hint = self.diagnostics.suggest(name, locals.chain(items).chain(values));
+        let near = || self.diagnostics.suggest(name, locals.chain(items).chain(values));
+        let hint = foreign::value(name).map(|it| format!("write `{it}`")).or_else(near);
         self.mistake(complaint.maybe_hint(hint))
     }
 
