@@ -2,7 +2,7 @@
 //! part of a training step, 1,024 tokens in four sequences, on one thread.
 //!
 //! `cargo bench --bench operators` prints criterion's figures, and at the end how near each operation comes to the ceiling:
-//! the rate of a large product of matrices, measured in the same run.
+//! the rate of a large product of matrices in Gflop/s, measured beside each.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -31,6 +31,10 @@ const VOCAB: usize = 4096;
 const EXPERTS: usize = 12;
 const INNER: usize = 256;
 
+/// A product of square matrices of this size leaves the caches behind: its rate is what the processor can do at most.
+const SIZE: usize = 1024;
+const CEILING: &str = "product";
+
 /// What an operation makes of its leaves.
 type Compute<'a> = Box<dyn Fn(&[Var]) -> Result<Tensor> + 'a>;
 
@@ -49,6 +53,12 @@ struct Fastest(BTreeMap<(String, &'static str), f64>);
 
 fn main() {
     regimen::model::prepare();
+    // Candle's products take the threads of the pool that they are called from.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(bench);
+}
+
+fn bench() {
     let mut criterion = Criterion::default()
         .without_plots()
         .sample_size(10)
@@ -56,10 +66,19 @@ fn main() {
         .measurement_time(Duration::from_millis(900))
         .configure_from_args();
     let mut fastest = Fastest::default();
-    ceiling(&mut criterion, &mut fastest);
     let subjects = subjects();
+    let (a, b) = (numbers("a", SIZE * SIZE), numbers("b", SIZE * SIZE));
     for subject in &subjects {
         let mut group = criterion.benchmark_group(subject.name);
+        let mut out = vec![0.0; SIZE * SIZE];
+        group.bench_function(CEILING, |bencher| {
+            bencher.iter_custom(|times| {
+                fastest.time(subject.name, CEILING, times, || {
+                    nn(RowsMut::set(&mut out, SIZE), Rows::new(&a, SIZE), Rows::new(&b, SIZE), [SIZE; 3]);
+                    black_box(&mut out);
+                })
+            });
+        });
         for (kind, passes, run) in [
             ("forward", 1, &subject.native),
             ("forward, plain", 1, &subject.plain),
@@ -67,18 +86,18 @@ fn main() {
             ("both ways, plain", 3, &subject.plain),
         ] {
             // A backward pass of products is two more of them.
-            group.throughput(Throughput::Elements((passes * subject.flops) as u64));
+            if subject.flops > 0 {
+                group.throughput(Throughput::Elements((passes * subject.flops) as u64));
+            }
             group.bench_function(kind, |bencher| {
                 bencher.iter_custom(|times| {
-                    let start = Instant::now();
-                    for _ in 0..times {
+                    fastest.time(subject.name, kind, times, || {
                         let out = run(&subject.leaves).unwrap();
                         if passes == 3 {
                             black_box(out.sum_all().unwrap().backward().unwrap());
                         }
                         black_box(out);
-                    }
-                    fastest.note(subject.name, kind, start.elapsed(), times)
+                    })
                 });
             });
         }
@@ -88,32 +107,11 @@ fn main() {
     fastest.print(&subjects);
 }
 
-/// A product of square matrices that leaves the caches behind: what the processor can do at most.
-fn ceiling(criterion: &mut Criterion, fastest: &mut Fastest) {
-    const SIZE: usize = 1024;
-    let (a, b) = (numbers("a", SIZE * SIZE), numbers("b", SIZE * SIZE));
-    let mut out = vec![0.0; SIZE * SIZE];
-    let mut group = criterion.benchmark_group("ceiling");
-    group.throughput(Throughput::Elements(2 * SIZE.pow(3) as u64));
-    group.bench_function("product", |bencher| {
-        bencher.iter_custom(|times| {
-            let start = Instant::now();
-            for _ in 0..times {
-                let place = RowsMut::set(&mut out, SIZE);
-                nn(place, Rows::new(&a, SIZE), Rows::new(&b, SIZE), [SIZE; 3]);
-                black_box(&mut out);
-            }
-            fastest.note("ceiling", "product", start.elapsed(), times)
-        });
-    });
-    group.finish();
-    if let Some(seconds) = fastest.0.remove(&("ceiling".to_owned(), "product")) {
-        fastest.0.insert(("ceiling".to_owned(), "product"), seconds / (2 * SIZE.pow(3)) as f64);
-    }
-}
-
 impl Fastest {
-    fn note(&mut self, name: &str, kind: &'static str, taken: Duration, times: u64) -> Duration {
+    fn time(&mut self, name: &str, kind: &'static str, times: u64, mut run: impl FnMut()) -> Duration {
+        let start = Instant::now();
+        (0..times).for_each(|_| run());
+        let taken = start.elapsed();
         let seconds = taken.as_secs_f64() / times.max(1) as f64;
         let place = self.0.entry((name.to_owned(), kind)).or_insert(f64::INFINITY);
         *place = place.min(seconds);
@@ -122,16 +120,18 @@ impl Fastest {
 
     fn print(&self, subjects: &[Subject<'_>]) {
         let of = |name: &str, kind| self.0.get(&(name.to_owned(), kind)).copied();
-        let Some(per_flop) = of("ceiling", "product") else { return };
-        println!("ceiling: {:.1} GFLOP/s", 1e-9 / per_flop);
-        println!("| operation | MFLOP | forward | of the ceiling | to plain | both ways | of the ceiling | to plain |");
-        println!("|---|---|---|---|---|---|---|---|");
+        println!(
+            "| operation | MFLOP | ceiling | forward | of the ceiling | to plain | both ways | of the ceiling | to plain |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|");
         for subject in subjects {
-            let kinds = ["forward", "forward, plain", "both ways", "both ways, plain"];
-            let [Some(forward), Some(plain), Some(both), Some(both_plain)] = kinds.map(|kind| of(subject.name, kind))
+            let kinds = [CEILING, "forward", "forward, plain", "both ways", "both ways, plain"];
+            let [Some(product), Some(forward), Some(plain), Some(both), Some(both_plain)] =
+                kinds.map(|kind| of(subject.name, kind))
             else {
                 continue;
             };
+            let per_flop = product / (2 * SIZE.pow(3)) as f64;
             let flops = subject.flops as f64;
             let share = |passes: f64, seconds: f64| match subject.flops {
                 0 => String::new(),
@@ -139,9 +139,10 @@ impl Fastest {
             };
             let millis = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
             println!(
-                "| {} | {:.0} | {} | {} | {:.1}x | {} | {} | {:.1}x |",
+                "| {} | {:.0} | {:.0} | {} | {} | {:.1}x | {} | {} | {:.1}x |",
                 subject.name,
                 flops * 1e-6,
+                1e-9 / per_flop,
                 millis(forward),
                 share(1.0, forward),
                 plain / forward,
