@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+};
 
 /// The BLAKE3 digest of some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,11 +118,39 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// What no digit is worth.
+const NONE: u8 = 0x80;
+
+/// What each byte is worth as a hexadecimal digit. Records of a large plan hold millions of digits.
+const VALUES: [u8; 256] = {
+    let (mut values, mut digit) = ([NONE; 256], 0);
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        values[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
 impl FromStr for Digest {
     type Err = ParseDigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| ParseDigestError(text.to_owned()))
+        let error = || ParseDigestError(text.to_owned());
+        let mut bytes = [0; 32];
+        if text.len() != 2 * bytes.len() {
+            return Err(error());
+        }
+        let value = |digit: u8| VALUES.get(usize::from(digit)).copied().unwrap_or(NONE);
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let [high, low] = digits else { return Err(error()) };
+            let (high, low) = (value(*high), value(*low));
+            if (high | low) & NONE != 0 {
+                return Err(error());
+            }
+            *byte = high << 4 | low;
+        }
+        Ok(Self(bytes))
     }
 }
 
@@ -131,7 +162,19 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        struct Hexadecimal;
+        impl Visitor<'_> for Hexadecimal {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a digest of 64 hexadecimal digits")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Hexadecimal)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     lang::{self, Imports, Overrides, Pin, Program, imports::Unreadable},
     plan::Plan,
     report::diagnostics::{self, SCREENFUL},
-    run::{self, RunError},
+    run::{self, Outlook, RunError},
     schedule::{FileDigests, Schedule},
     stages,
     store::{Glance, Records, Store},
@@ -116,6 +116,7 @@ impl RecipeArguments {
             .and_then(|name| lang::check_test(&mut sources, &recipe, &imports, &overrides, name))
             .unwrap_or_else(|| lang::check_with(&mut sources, &recipe, &imports, &overrides));
         diagnostics.extend(complaints);
+        super::keep((recipe, imports));
         Ok(Checked { sources, program, diagnostics: diagnostics.sorted() })
     }
 
@@ -217,11 +218,13 @@ impl Planned {
     }
 
     /// Looks at what the files hold, before anything runs.
-    pub fn preflight(&self) -> Result<(), CliError> {
+    pub fn preflight<'a>(&self, store: &'a Store, glance: Glance) -> Result<Outlook<'a>, CliError> {
         if let Some(step) = self.plan.steps.first() {
             step.device.check().map_err(|error| CliError::Profile(error.to_string()))?;
         }
-        self.files().map(drop)
+        let outlook = Outlook::new(&self.plan, store, glance).map_err(|error| self.blame(error))?;
+        self.look(outlook.files())?;
+        Ok(outlook)
     }
 
     /// Holds the files against their pins, and what they tell against what the recipe wants of them.

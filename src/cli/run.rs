@@ -46,7 +46,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     options.checkpoint_every = every.map_or(options.checkpoint_every, |it| it.0);
     let mut terminal = Terminal::on_standard_error();
     (options.recipe, options.sets) = arguments.recipe.told();
-    options.glance = Some(glance);
     let mut report = |event: &Event| {
         if arguments.json {
             // A reader that has gone away does not stop the run.
@@ -58,9 +57,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             costs.add(address, *seconds, cost);
         }
     };
-    planned.preflight()?;
+    let outlook = planned.preflight(&store, glance)?;
     let budget = arguments.budget.budget();
-    let outcome = run::run_within(&budget, &planned.plan, &store, &|name| stages::find(name), &options, &mut report)
+    let outcome = run::run_within(&budget, &planned.plan, outlook, &|name| stages::find(name), &options, &mut report)
         .map_err(|error| planned.blame(error))?;
     if let Some(line) = costs.line().filter(|_| !arguments.json) {
         eprintln!("{line}");

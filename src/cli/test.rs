@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::{
     cli::{CliError, Exit, profile::Profile, recipe::RecipeArguments},
     report::format,
-    run::{self, Event, Options, Status},
+    run::{self, Budget, Event, Options, Status},
     stages,
-    store::Store,
+    store::{Glance, Store},
 };
 
 /// Run the tests of recipes, `test "name" { .. require .. }`
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
 
 fn test(recipe: &RecipeArguments, name: &str, store: &Store, options: &Options) -> Result<Verdict, CliError> {
     let planned = recipe.plan_test(name)?;
-    planned.preflight()?;
+    let outlook = planned.preflight(store, Glance::new(store))?;
     let mut verdict = Verdict { exit: Exit::Done, steps: planned.plan.steps.len(), made: 0, faults: Vec::new() };
     let mut report = |event: &Event| match event {
         Event::StepHit { .. } => verdict.made += 1,
@@ -86,8 +86,9 @@ fn test(recipe: &RecipeArguments, name: &str, store: &Store, options: &Options) 
         }
         _ => {}
     };
-    let outcome = run::run(&planned.plan, store, &|name| stages::find(name), options, &mut report)
-        .map_err(|error| planned.blame(error))?;
+    let outcome =
+        run::run_within(&Budget::default(), &planned.plan, outlook, &|name| stages::find(name), options, &mut report)
+            .map_err(|error| planned.blame(error))?;
     verdict.exit = match outcome.status {
         Status::Done => Exit::Done,
         Status::Failed => Exit::Step,

@@ -15,6 +15,7 @@ mod keeper;
 mod machine;
 mod meter;
 mod needs;
+mod outlook;
 mod prospects;
 mod rerun;
 mod shorter;
@@ -36,6 +37,7 @@ pub use self::{
     inputs::digest_inputs,
     machine::{free_disk, free_memory, machine},
     needs::needs,
+    outlook::Outlook,
     prospects::{foresee, tally},
     rerun::{Rerun, rerun},
 };
@@ -45,7 +47,7 @@ use crate::{
     plan::Plan,
     schedule::{Pricing, Schedule, State},
     stages::{Stage, estimate},
-    store::{Glance, History, Indexed, Store, StoreError, Unrecorded},
+    store::{Glance, History, Store, StoreError, Unrecorded},
 };
 
 /// What a killed step loses at most, where nothing else is asked for.
@@ -70,8 +72,6 @@ pub struct Options {
     /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
     pub recipe: Option<PathBuf>,
     pub sets: Vec<String>,
-    /// A glance at the store that was begun while the recipe was read.
-    pub glance: Option<Glance>,
 }
 
 impl Default for Options {
@@ -85,7 +85,6 @@ impl Default for Options {
             batch: BATCH,
             recipe: None,
             sets: Vec::new(),
-            glance: None,
         }
     }
 }
@@ -179,17 +178,17 @@ pub fn run(
     options: &Options,
     report: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, RunError> {
-    run_within(&Budget::default(), plan, store, stages, options, report)
+    run_within(&Budget::default(), plan, Outlook::new(plan, store, Glance::new(store))?, stages, options, report)
 }
 
-/// As [`run`], where the plan costs no more than a budget.
+/// As [`run`] with what is known before, where the plan costs no more than a budget.
 ///
 /// # Errors
-/// As [`run`], and where it costs more; then nothing is written.
+/// Where the store cannot be written, and where the plan costs more; then nothing is written.
 pub fn run_within(
     budget: &Budget,
     plan: &Plan,
-    store: &Store,
+    outlook: Outlook<'_>,
     stages: Stages,
     options: &Options,
     report: &mut dyn FnMut(&Event),
@@ -197,14 +196,13 @@ pub fn run_within(
     let start = Instant::now();
     let code = plan.steps.iter().map(|step| stages(&step.stage).ok_or_else(|| RunError::Stage(step.stage.clone())));
     let code = code.collect::<Result<Vec<_>, _>>()?;
+    let Outlook { store, history, files, watch } = outlook;
     let mut journal = Journal::new(report);
     let mut told = Ok(());
     let mut hold = store.hold(|| {
         told = journal.tell(Event::Note { text: "waiting while another process removes objects".to_owned() });
     });
     told?;
-    let history = Indexed::after(store, options.glance.clone().unwrap_or_else(|| Glance::new(store)));
-    let (files, watch) = inputs::watched(plan, &history)?;
     let mut schedule = Schedule::new(plan, &files, &history);
 
     inputs::check(plan, &schedule, &code)?;
