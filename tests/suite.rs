@@ -91,7 +91,7 @@ fn run_section(name: &str, lines: &[&str]) -> String {
     let overrides = Overrides { sets, ..Overrides::default() };
     let (program, more) = lang::check_with(&mut sources, &file, &imports, &overrides);
     diagnostics.extend(more);
-    let diagnostics = diagnostics.sorted();
+    let diagnostics = diagnostics.told();
     let mut notes: Vec<(usize, String)> = Vec::new();
     for diagnostic in diagnostics.iter() {
         notes.push(annotation(diagnostic, &sources, &lines));

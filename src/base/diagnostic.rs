@@ -120,6 +120,15 @@ impl Diagnostics {
         self.all.iter().any(|it| it.severity == Severity::Error)
     }
 
+    /// What a person is told, in the order of the text: where there are errors, warnings may come of nothing else.
+    #[must_use]
+    pub fn told(mut self) -> Self {
+        if self.has_errors() {
+            self.all.retain(|it| it.severity == Severity::Error);
+        }
+        self.sorted()
+    }
+
     /// In the order of the text, those without a place first.
     #[must_use]
     pub fn sorted(mut self) -> Self {

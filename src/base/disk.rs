@@ -206,6 +206,16 @@ fn in_our_words(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
+/// What the system says of an error, without the number it gives it.
+#[must_use]
+pub fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::PermissionDenied => "it may not be read".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

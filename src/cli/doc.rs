@@ -125,12 +125,16 @@ fn of_recipe(path: &Path) -> Result<String, CliError> {
         .filter_map(|it| if let Item::Output(output) = it { Some(output) } else { None })
         .flat_map(|it| it.names.iter().map(|name| name.text.as_str()))
         .collect();
-    let mut shown = stage(&Signature::of_recipe(name, source, &file), &sources, "");
-    shown = shown.replacen("-> unknown", &format!("-> {}", outputs.join(", ")), 1);
-    for signature in signatures(&file) {
-        shown += &format!("\n{}", stage(&signature, &sources, ""));
+    let mut shown = Vec::new();
+    if !outputs.is_empty() {
+        let whole = stage(&Signature::of_recipe(name, source, &file), &sources, "");
+        shown.push(whole.replacen("-> unknown", &format!("-> {}", outputs.join(", ")), 1));
+    } else if !file.docs.is_empty() {
+        // A file of stages gives nothing itself.
+        shown.push(format!("{}\n", file.docs));
     }
-    Ok(shown)
+    shown.extend(signatures(&file).iter().map(|it| stage(it, &sources, "")));
+    Ok(shown.join("\n"))
 }
 
 fn one_line(docs: &str) -> String {

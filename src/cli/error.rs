@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    base::{diagnostic::Diagnostics, span::Sources},
+    base::{diagnostic::Diagnostics, disk, span::Sources},
     cli::Exit,
     data::DataError,
     merge::MergeError,
@@ -23,7 +23,7 @@ pub enum CliError {
     /// Complaints about a recipe, with the texts they point into.
     #[error("the recipe has errors")]
     Recipe(Box<(Diagnostics, Sources)>),
-    #[error("{path}: {error}")]
+    #[error("{path}: {}", disk::describe(.error))]
     File { path: PathBuf, error: io::Error },
     #[error("{0}")]
     Profile(String),

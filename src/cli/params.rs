@@ -81,10 +81,14 @@ impl Reader<'_> {
         Some(match &node.data {
             YamlData::Value(Scalar::Null) => "none".to_owned(),
             YamlData::Value(Scalar::Boolean(value)) => value.to_string(),
-            YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => {
-                self.text.get(span.start as usize..span.end as usize)?.to_owned()
-            }
+            YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => self.slice(span).to_owned(),
             YamlData::Value(Scalar::String(text)) => text.to_string(),
+            // A list that a recipe would spell in the same way stays as it is.
+            YamlData::Sequence(parts)
+                if parts.iter().all(|it| self.is_spelt_alike(it)) && self.slice(span).starts_with('[') =>
+            {
+                self.slice(span).to_owned()
+            }
             YamlData::Sequence(parts) => {
                 let parts = parts.iter().map(|it| match &it.data {
                     YamlData::Value(Scalar::String(text)) => Some(format!("{text:?}")),
@@ -94,6 +98,24 @@ impl Reader<'_> {
             }
             _ => return None,
         })
+    }
+
+    /// Whether a part of a list is a number, `true` or `false`, or a text between double quotes without escapes.
+    fn is_spelt_alike(&self, node: &MarkedYaml<'_>) -> bool {
+        match &node.data {
+            YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => true,
+            YamlData::Value(Scalar::Boolean(value)) => self.slice(self.span(node)) == value.to_string(),
+            YamlData::Value(Scalar::String(text)) => {
+                let span = self.span(node);
+                let before = (span.start as usize).checked_sub(1).and_then(|at| self.text.as_bytes().get(at));
+                before == Some(&b'"') && self.slice(span) == text
+            }
+            _ => false,
+        }
+    }
+
+    fn slice(&self, span: Span) -> &str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
     /// Where a node stands, without its quotes.

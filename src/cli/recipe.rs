@@ -116,8 +116,7 @@ impl RecipeArguments {
             .and_then(|name| lang::check_test(&mut sources, &recipe, &imports, &overrides, name))
             .unwrap_or_else(|| lang::check_with(&mut sources, &recipe, &imports, &overrides));
         diagnostics.extend(complaints);
-        super::keep((recipe, imports));
-        Ok(Checked { sources, program, diagnostics: diagnostics.sorted() })
+        Ok(Checked { sources, program, diagnostics: diagnostics.told() })
     }
 
     /// The plan of the recipe. Errors end the command; warnings are left to [`Planned::warn`].
@@ -166,6 +165,10 @@ pub fn read_used(path: &Path) -> Result<String, Unreadable> {
         let mut names: Vec<String> = beside.map(|it| it.file_name().to_string_lossy().into_owned()).collect();
         names.retain(|it| it.ends_with(".rgm"));
         names.sort();
+        if path.extension().is_none() && path.with_extension("rgm").is_file() {
+            let hint = Some("write the whole name, with `.rgm`".to_owned());
+            return Unreadable { message: "there is no such file".to_owned(), hint };
+        }
         let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
         let hint = did_you_mean(&name, names.iter().map(String::as_str));
         Unreadable { message: "there is no such file".to_owned(), hint }

@@ -36,7 +36,7 @@ impl Analysis {
         diagnostics.extend(complaints);
         let (program, complaints) = lang::check_with(&mut sources, &file, &imports, &Overrides::default());
         diagnostics.extend(complaints);
-        let diagnostics = diagnostics.sorted();
+        let diagnostics = diagnostics.told();
         Self { path: path.to_owned(), sources, source, file, diagnostics, program, imports }
     }
 

@@ -62,6 +62,9 @@ pub(super) fn function(name: &str) -> Option<&'static str> {
     Some(match name {
         "range" => "a range is written `1..3`, both ends included",
         "list" | "tuple" | "set" | "array" => "a list is written `[a, b]`",
+        "cos" | "cosine_schedule" | "warmup" | "constant" | "decay" | "exponential" | "poly" | "wsd" => {
+            "a curve is `cosine(1e-3 to 1e-4, warmup = 10 steps)` or `linear(1e-3 to 1e-4)`; a constant is a bare number"
+        }
         "int" | "float" | "str" | "len" | "max" | "min" | "sum" | "print" | "open" => {
             "a recipe has no functions but stages; `regimen doc` lists them"
         }

@@ -1,6 +1,10 @@
 //! The score table: every report side by side, in the shape of Table 2 of the R1 paper.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -47,13 +51,18 @@ pub fn scores(plan: &Plan, outputs: &BTreeMap<String, Output>) -> Option<String>
     table.screen()
 }
 
-/// What each report is of: the key of a member of a collection where no other has it, else the whole address.
+/// What each report is of: the key of a member of a collection where no other has it, else the whole address. A key that
+/// is no name tells nothing where there are several collections.
 pub fn labels<'a>(addresses: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let key = |address: &'a str| address.strip_suffix(']')?.split_once('[').map(|(_, key)| key);
+    let parts = |address: &'a str| address.strip_suffix(']')?.split_once('[');
+    let key = |address: &'a str| parts(address).map(|(_, key)| key);
     let addresses: Vec<&str> = addresses.collect();
+    let collections: BTreeSet<&str> = addresses.iter().filter_map(|it| parts(it)).map(|(name, _)| name).collect();
+    let tells = |key: &str| collections.len() < 2 || key.starts_with(|it: char| it.is_alphabetic());
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
     addresses.iter().for_each(|address| *taken.entry(key(address).unwrap_or(address)).or_default() += 1);
-    let short = |address: &'a str| key(address).filter(|key| taken.get(key) == Some(&1)).unwrap_or(address);
+    let short =
+        |address: &'a str| key(address).filter(|key| taken.get(key) == Some(&1) && tells(key)).unwrap_or(address);
     addresses.iter().map(|address| short(address)).collect()
 }
 
@@ -271,6 +280,8 @@ mod tests {
     fn a_key_that_two_collections_have_is_no_label() {
         let addresses = ["before[llama]", "after[llama]", "after[qwen2]", "first", "runs[r1, 2]"];
         assert_eq!(labels(addresses.into_iter()), ["before[llama]", "after[llama]", "qwen2", "first", "r1, 2"]);
+        assert_eq!(labels(["rates[1e-3]", "seeds[2]"].into_iter()), ["rates[1e-3]", "seeds[2]"]);
+        assert_eq!(labels(["rates[1e-3]", "rates[1e-4]"].into_iter()), ["1e-3", "1e-4"]);
     }
 
     #[test]

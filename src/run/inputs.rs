@@ -12,6 +12,7 @@ use crate::{
         argument,
         diagnostic::{Diagnostic, Diagnostics},
         digest::{Digest, FieldHasher},
+        disk,
     },
     plan::Plan,
     schedule::{FileDigests, Schedule, State},
@@ -57,8 +58,10 @@ fn digest_with(
             }
             Err(error) => {
                 let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);
-                complaints
-                    .push(Diagnostic::error(span, format!("cannot read `{}`: {}", path.display(), describe(&error))));
+                complaints.push(Diagnostic::error(
+                    span,
+                    format!("cannot read `{}`: {}", path.display(), disk::describe(&error)),
+                ));
             }
         }
     }
@@ -133,13 +136,4 @@ pub(super) fn check(plan: &Plan, schedule: &Schedule, code: &[&'static Stage]) -
         }
     }
     if complaints.is_empty() { Ok(()) } else { Err(RunError::Inputs(complaints)) }
-}
-
-/// What the system says of an error, without the number it gives it.
-fn describe(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-        _ => error.to_string(),
-    }
 }

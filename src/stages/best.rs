@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     base::{disk, suggest::did_you_mean},
-    stages::{Context, Stage, StageError},
+    stages::{Context, Progress, Stage, StageError},
 };
 
 pub const STAGE: Stage = Stage { name: "best", version: 1, run, check: None, extends: None };
@@ -39,9 +39,13 @@ fn run(context: &Context) -> Result<(), StageError> {
         )));
     }
     let figures = reports.iter().map(|report| figure(report, &arguments.by)).collect::<Result<Vec<f64>, _>>()?;
-    let Some(model) = choose(&figures, arguments.want).and_then(|at| models.get(at)) else {
+    let chosen = choose(&figures, arguments.want).and_then(|at| Some((at, figures.get(at)?, models.get(at)?)));
+    let Some((at, figure, model)) = chosen else {
         return Err(StageError::Data("there is no model to choose from".to_owned()));
     };
+    // Which of them it is, counted as a person counts, and what it is chosen for.
+    let metrics = vec![(arguments.by.into(), *figure), ("member".into(), at as f64 + 1.0)];
+    context.progress(Progress { done: 1, total: 1, unit: "models", metrics });
     // The chosen model byte for byte: its content is in the store already, and is kept once.
     copy(model, &context.out)
 }

@@ -103,11 +103,14 @@ fn item(place: &Place<'_>) -> Option<String> {
         }
         "(" => Some(format!("give the result a name: `name = {}(..)`", first.text)),
         _ if found.kind == Kind::Word => match first.text {
+            "def" if place.nearby(1).is_some_and(|it| it.text == "(") => {
+                Some("stages are defined with `stage name(..) -> Type { .. }`".to_owned())
+            }
             "let" | "const" | "var" | "val" | "def" | "set" | "local" => {
                 Some(format!("leave `{}` away: `{} = ..`", first.text, found.text))
             }
             "import" | "include" | "from" | "load" => {
-                Some("libraries are brought in with `use`: `use std.r1`".to_owned())
+                Some("write `use`: `use std.r1` for a library, `use ./other.rgm as other` for a recipe".to_owned())
             }
             "return" | "result" | "export" => Some("results are named with `output`".to_owned()),
             "assert" | "check" | "ensure" => Some("conditions are written with `require`".to_owned()),
@@ -144,6 +147,8 @@ fn after_value(place: &Place<'_>, found: &Token<'_>) -> Option<String> {
             place.nearby(-1).map(|name| format!("separate arguments with `,`: `, {} = ..`", name.text))
         }
         ("=", _) => Some("compare with `==`".to_owned()),
+        ("if", _) => Some("an `if` is a value: `if condition { a } else { b }`".to_owned()),
+        ("=", Some("{")) => Some("the braces hold one value; several steps make a `stage`".to_owned()),
         ("for", Some("[")) => Some("a fan-out stands alone, without brackets: `for x in values { .. }`".to_owned()),
         ("=>", _) => Some("write `>=` for greater or equal".to_owned()),
         ("<" | "<=" | ">" | ">=" | "==" | "!=", _) => Some("join two comparisons with `and`".to_owned()),
@@ -185,6 +190,8 @@ fn part(place: &Place<'_>) -> Option<String> {
         return Some(colon(place));
     } else if place.expects_value() && found.is_some_and(|it| it.is_symbol(".")) {
         "numbers start with a digit: `0.5`"
+    } else if place.expects_value() && place.nearby(-1).is_some_and(|it| it.is_symbol("..")) {
+        "a range has both its ends: `1..3`"
     } else if place.expects_value() && found.is_some_and(|it| it.is_symbol("=")) {
         "compare with `==`, name a result with one `=`"
     } else {

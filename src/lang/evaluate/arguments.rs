@@ -6,8 +6,9 @@ use crate::{
         diagnostic::Diagnostic,
         span::Span,
         suggest::{did_you_mean, nearest},
+        units::Unit,
     },
-    lang::{foreign, signature::Signature},
+    lang::{foreign, signature::Signature, types::Type},
     syntax::ast::{Argument, Expr, ExprKind},
 };
 
@@ -77,7 +78,9 @@ impl<'a> Evaluator<'a> {
                 [one] => format!("`{}` takes one input by position, `{one}`", stage.path),
                 many => format!("`{}` takes {} inputs by position: {}", stage.path, many.len(), many.join(", ")),
             };
-            let hint = match (&expr.kind, stage.parameters.iter().find(|it| !it.positional)) {
+            let named = || stage.parameters.iter().filter(|it| !it.positional);
+            let likely = named().find(|it| suits(&it.ty, &expr.kind)).or_else(|| named().next());
+            let hint = match (&expr.kind, likely) {
                 (ExprKind::Name(name), _) => match did_you_mean(name, stage.parameters.iter().map(|it| it.name)) {
                     Some(hint) => hint,
                     None => format!("give everything else by name: `argument = {name}`"),
@@ -131,5 +134,18 @@ impl<'a> Evaluator<'a> {
                 self.diagnostics.push(Diagnostic::error(callee, message).hint(hint));
             }
         }
+    }
+}
+
+/// Whether a literal is what a type asks for.
+fn suits(ty: &Type, literal: &ExprKind) -> bool {
+    match (ty.present(), literal) {
+        (Type::Schedule(inner), literal) => suits(inner, literal),
+        (Type::Amount(units), ExprKind::Amount { unit, .. }) => {
+            Unit::parse(&unit.text).is_some_and(|(unit, _)| units.contains(&unit))
+        }
+        (Type::Int, ExprKind::Int(_)) | (Type::Float, ExprKind::Float(_)) => true,
+        (Type::Text | Type::Choice(_), ExprKind::Text(_)) | (Type::Bool, ExprKind::Bool(_)) => true,
+        _ => false,
     }
 }

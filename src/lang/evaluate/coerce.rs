@@ -196,14 +196,9 @@ impl<'a> Evaluator<'a> {
         let complaint = Diagnostic::error(span, format!("expected {}, found {found}", ty.expectation()));
         let hint = match (ty, value) {
             (Type::Choice(words), Value::Text(word)) => did_you_mean(word, words.iter().map(String::as_str)),
-            (Type::Amount(units), value) if value.number().is_some() => units.first().map(|unit| {
-                let written = self.sources.slice(span);
-                if written.starts_with(|it: char| it.is_ascii_digit()) {
-                    format!("add the unit: `{} {}`", value.number().unwrap_or_default(), unit.name())
-                } else {
-                    format!("give it the unit: `{written} * 1 {}`", unit.name())
-                }
-            }),
+            (Type::Amount(units), value) if value.number().is_some() => {
+                Some(with_unit(units, value.number().unwrap_or_default(), self.sources.slice(span)))
+            }
             (Type::Reward, Value::Text(word)) if self.is_reward(word) => {
                 Some(format!("leave out the quotes: `{word}`"))
             }
@@ -220,7 +215,10 @@ impl<'a> Evaluator<'a> {
                 Some("train one on preferences: `reward_model(model, pairs)`".to_owned())
             }
             (Type::Dataset(_), Value::List(_)) => Some("put data sets together with `mix([..])`".to_owned()),
-            (ty, Value::Collection(_)) if ty.is_artifact() => Some("choose one of them: `name[key]`".to_owned()),
+            (ty, Value::Collection(_)) if ty.is_artifact() => {
+                let name = self.sources.slice(span);
+                Some(format!("choose one of them, `{name}[key]`, or go over them: `for x in {name} {{ .. }}`"))
+            }
             (ty, Value::Artifact(artifact)) => self.makers(ty, &artifact.ty),
             (Type::Predicate, Value::RowField { name, unit }) => {
                 let unit = unit.map_or("", Unit::name);
@@ -261,6 +259,19 @@ impl<'a> Evaluator<'a> {
             let takers = all.iter().filter(|_| matches!(found, Type::Dataset(_)));
             named(takers.map(|it| it.path.as_str()).collect()).map(|it| format!("a {found} goes into {it}"))
         })
+    }
+}
+
+/// How a number would be written as an amount.
+fn with_unit(units: &[Unit], number: f64, written: &str) -> String {
+    let fits = |unit: &&Unit| number.fract() == 0.0 || matches!(unit, Unit::Epochs | Unit::Seconds);
+    let units: Vec<&str> = units.iter().filter(fits).map(|it| it.name()).collect();
+    let literal = written.starts_with(|it: char| it.is_ascii_digit());
+    let amounts = |text: &dyn Fn(&str) -> String| units.iter().map(|it| text(it)).collect::<Vec<_>>().join(" or ");
+    match units.as_slice() {
+        [] => "write a whole number with its unit".to_owned(),
+        _ if literal => format!("add the unit: {}", amounts(&|unit| format!("`{number} {unit}`"))),
+        _ => format!("give it the unit: {}", amounts(&|unit| format!("`{written} * 1 {unit}`"))),
     }
 }
 

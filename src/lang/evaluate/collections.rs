@@ -180,6 +180,12 @@ impl<'a> Evaluator<'a> {
                 _ => key,
             };
         }
+        // `0.001` is the member that is spelt `1e-3`.
+        let number = |text: &str| text.replace('_', "").parse::<f64>().ok();
+        if let Some(wanted) = key.as_deref().filter(|it| !has(it)).and_then(number) {
+            let mut keys = members.iter().filter_map(|(key, _)| key.first());
+            key = keys.find(|it| number(it) == Some(wanted)).cloned().or(key);
+        }
         let Some(key) = key.filter(|key| has(key)) else {
             let mut keys: Vec<&str> = members.iter().filter_map(|(key, _)| Some(key.first()?.as_str())).collect();
             keys.dedup();

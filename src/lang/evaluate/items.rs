@@ -254,6 +254,8 @@ impl<'a> Evaluator<'a> {
         let members: Vec<_> = value.artifacts().into_iter().filter_map(|(key, it)| Some((key, it.step?))).collect();
         let output = match (&value, members.as_slice()) {
             (Value::Unknown(_), _) => return,
+            // What stands in for a mistake.
+            (Value::Artifact(it), _) if it.step.is_none() => return,
             (Value::Artifact(_), [(_, step)]) => Output::Step(*step),
             (Value::List(_) | Value::Collection(_), [_, ..]) => Output::Keyed(members),
             _ => {

@@ -226,6 +226,14 @@ pub(super) fn unlike(verb: &str, left: &Value, right: &Value) -> Complaint {
             let number = other.number().unwrap_or_default();
             complaint.hint(format!("add the unit: `{number} {}`", amount.unit.name()))
         }
+        (Value::Artifact(one), Value::Artifact(two))
+            if [one, two].iter().all(|it| matches!(it.ty, Type::Dataset(_))) && verb == "add" =>
+        {
+            complaint.hint("put data sets together with `mix([a, b])`")
+        }
+        (Value::Artifact(it), _) | (_, Value::Artifact(it)) if it.ty == Type::Report => {
+            complaint.hint("a report is a set of figures; name one of them, such as `.pass1`")
+        }
         (Value::Amount(one), Value::Amount(other)) if one.unit != other.unit => {
             complaint.hint("both sides must count the same")
         }

@@ -15,9 +15,11 @@ use crate::{
         diagnostic::Diagnostic,
         named::{Name, Named},
         span::Span,
+        suggest::did_you_mean,
     },
     lang::{
         StepId,
+        figures::{is_report_field, report_fields},
         program::Call,
         signature::Signature,
         types::{Kind, Type, unknown_kind},
@@ -49,6 +51,9 @@ impl<'a> Evaluator<'a> {
             if fits {
                 self.check_merge(stage, &values);
             }
+        }
+        if stage.path == "best" {
+            self.check_best(stage, &values);
         }
         self.check_tokenizers(stage, &values);
         let tokenizer = tokenizer(&values);
@@ -174,6 +179,55 @@ impl<'a> Evaluator<'a> {
         if weights.len() != models.len() {
             let message = format!("expected a weight for each of {} models, found {}", models.len(), weights.len());
             self.diagnostics.push(Diagnostic::error(*span, message));
+        }
+    }
+
+    /// A choice has a report for each model, and every report the figure to choose by.
+    fn check_best(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        let argument = |name: &str| stage.position(name).and_then(|at| values.get(at));
+        let (Some((models, _)), Some((reports, span)), Some((Value::Text(by), by_span))) =
+            (argument("models"), argument("reports"), argument("by"))
+        else {
+            return;
+        };
+        // What stands in for a mistake is not counted.
+        let count = |value: &Value| {
+            let members = match value {
+                Value::List(elements) => elements.len(),
+                Value::Collection(members) => members.len(),
+                _ => return None,
+            };
+            Some(members).filter(|it| *it == value.artifacts().len())
+        };
+        if let (Some(models), Some(reports)) = (count(models), count(reports))
+            && models != reports
+        {
+            let message = format!("expected a report for each of {models} models, found {reports}");
+            let complaint = Diagnostic::error(*span, message);
+            self.diagnostics.push(complaint.hint("score each: `for model in models { eval(model, data) }`"));
+        }
+        // A report beside another model than the one it is of would choose the wrong one.
+        let steps: Vec<Option<StepId>> = models.artifacts().into_iter().map(|(_, it)| it.step).collect();
+        for ((key, model), (_, report)) in models.artifacts().into_iter().zip(reports.artifacts()) {
+            let call = report.step.and_then(|it| self.program.calls.get(it.0));
+            let of = call.and_then(|it| it.inputs.get("model")?.first().copied());
+            if of.is_some() && of != model.step && steps.contains(&of) {
+                let complaint =
+                    Diagnostic::error(*span, format!("the report beside `{key}` is of another of the models"));
+                self.diagnostics.push(complaint.hint("put the reports into the order of the models"));
+                return;
+            }
+        }
+        for (_, report) in reports.artifacts().into_iter().filter(|(_, it)| !it.foreign) {
+            let made_by = report.step.and_then(|it| self.program.calls.get(it.0)).map(|it| it.stage.as_str());
+            if made_by.is_some() && !is_report_field(made_by, by) {
+                let fields = report_fields(made_by);
+                let hint = did_you_mean(by, fields.iter().copied())
+                    .unwrap_or_else(|| format!("its figures are {}", fields.join(", ")));
+                let message = format!("the report has no figure `{by}`");
+                self.diagnostics.push(Diagnostic::error(*by_span, message).hint(hint));
+                return;
+            }
         }
     }
 
