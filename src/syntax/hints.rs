@@ -146,9 +146,9 @@ fn after_value(place: &Place<'_>, found: &Token<'_>) -> Option<String> {
         ("=", Some("(")) if place.nearby(-2).is_some_and(|it| it.kind == Kind::Number) => {
             place.nearby(-1).map(|name| format!("separate arguments with `,`: `, {} = ..`", name.text))
         }
+        ("=", Some("{")) => Some("the braces hold one value; several steps make a `stage`".to_owned()),
         ("=", _) => Some("compare with `==`".to_owned()),
         ("if", _) => Some("an `if` is a value: `if condition { a } else { b }`".to_owned()),
-        ("=", Some("{")) => Some("the braces hold one value; several steps make a `stage`".to_owned()),
         ("for", Some("[")) => Some("a fan-out stands alone, without brackets: `for x in values { .. }`".to_owned()),
         ("=>", _) => Some("write `>=` for greater or equal".to_owned()),
         ("<" | "<=" | ">" | ">=" | "==" | "!=", _) => Some("join two comparisons with `and`".to_owned()),

@@ -11,7 +11,7 @@ use crate::{
 /// What would keep the answers that a step draws from stopping before their longest length.
 pub fn check(plan: &Plan, step: &Step) -> Option<Diagnostic> {
     let source = known::origin(plan, step)?;
-    let place = ["dir", "file"].iter().find_map(|it| source.argument_spans.get(*it)).copied().unwrap_or(source.span);
+    let place = ["dir", "file"].iter().find_map(|it| source.argument_spans.get(it)).copied().unwrap_or(source.span);
     let complaint = match known::tokenizer(source)? {
         // A file that is not there is told of where files are digested.
         Err(DataError::File { .. }) => return None,
