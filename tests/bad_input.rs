@@ -14,10 +14,10 @@ fn refused(test: &Test) -> Said {
 
 #[test]
 fn a_recipe_that_is_not_there() {
-    insta::assert_snapshot!(refused(&Test::new()), @r"
+    insta::assert_snapshot!(refused(&Test::new()), @"
     exit 1
     --- stderr
-    error: a.rgm: No such file or directory (os error 2)
+    error: a.rgm: there is no such file
     ");
 }
 

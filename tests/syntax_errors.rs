@@ -63,7 +63,7 @@ fn items() {
         1:5-6 expected `=`, found `(` (give the result a name: `name = grpo(..)`)
 
     import std.r1
-        1:8-11 expected `=`, found `std` (libraries are brought in with `use`: `use std.r1`)
+        1:8-11 expected `=`, found `std` (write `use`: `use std.r1` for a library, `use ./other.rgm as other` for a recipe)
 
     input = load("x")
         1:7-8 expected a name, found `=` (`input` is a word of the language; choose another name)
@@ -409,12 +409,13 @@ dev1 = sft(zero, cold, budget = 2epochs)
 dev2 = sft(dev1, [cold, zero)
 output dev1 dev2
 ";
-    insta::assert_snapshot!(screen(text), @r#"
+    insta::assert_snapshot!(screen(text), @"
     error: expected an expression, found the end of the line
        ,-[ recipe.rgm:2:29 ]
        |
      2 | param group: int = 16 in 2..
        |                            ^
+       = hint: a range has both its ends: `1..3`
 
     error: expected `=`, found `:`
        ,-[ recipe.rgm:3:27 ]
@@ -450,7 +451,7 @@ output dev1 dev2
        |
      8 | output dev1 dev2
        |             ^^^^
-    "#);
+    ");
 }
 
 #[test]
