@@ -26,7 +26,7 @@ use regimen::{
     plan::Plan,
     schedule::{FileDigests, key_fields},
     stages,
-    store::{FORMAT, Folder, Record, Store, digest_file},
+    store::{Done, FORMAT, Folder, Glance, Record, Store, digest_file},
     syntax,
 };
 
@@ -175,7 +175,7 @@ fn fabricate(folder: &Path) {
         made.push(record.output);
         records.push(record);
     }
-    store.remember(records.iter()).expect("a snapshot");
+    Glance::new(&store).remember(records.iter().map(Done::from)).expect("a snapshot");
 }
 
 /// The median wall seconds of a program, its mean processor seconds, and the most MiB that it held.

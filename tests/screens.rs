@@ -57,18 +57,18 @@ fn the_plan_is_one_aligned_screen() {
       waits  both    join   after two                        0 s  5 B
       waits  length  count  after both                       0 s  1 B
     "#);
-    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, two, &sources)), @r#"
+    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, &kitchen.store(), two, &sources)), @r#"
     two (write) would run: `text` has changed
       then  "bb"
       now   "cc"
       at    recipe.rgm:2: two = write(text = "bb")
       compared with record DIGEST of two
     "#);
-    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, StepId(2), &sources)), @r#"
+    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, &kitchen.store(), StepId(2), &sources)), @r#"
     both (join) would run: two must be made first
       needs   two (write): text "bb" -> "cc"  recipe.rgm:2
     "#);
-    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, one, &sources)), @r"
+    insta::assert_snapshot!(steady(&report::why::explain(&kitchen.plan, &schedule, &kitchen.store(), one, &sources)), @r"
     first (write) is made: nothing runs
       key     DIGEST
       object  DIGEST

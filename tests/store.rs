@@ -11,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 use regimen::{
     base::digest::Digest,
-    store::{Claimed, Facts, Folder, History, Index, Indexed, Record, Records, Store, digest_folder},
+    store::{Claimed, Done, Facts, Folder, History, Index, Indexed, Record, Records, Store, digest_folder},
 };
 use serde_json::json;
 
@@ -88,7 +88,7 @@ proptest! {
             contents(&object).into_iter().map(|(path, bytes)| (path.to_str().unwrap().to_owned(), bytes)).collect();
         prop_assert_eq!(&read, &files);
         prop_assert_eq!(digest_folder(&object).unwrap(), record.output);
-        prop_assert_eq!(store.damage(&record), None);
+        prop_assert_eq!(store.damage(&Done::from(&record)), None);
         prop_assert_eq!(store.done(&key("k")), Some(record));
     }
 
@@ -155,7 +155,7 @@ fn a_changed_byte_is_found_by_reading() {
     fs::remove_file(&file).unwrap();
     fs::write(&file, "A row").unwrap();
     assert!(store.done(&key("k")).is_some(), "a look at the lengths does not show it");
-    let damage = store.damage(&record).unwrap();
+    let damage = store.damage(&Done::from(&record)).unwrap();
     assert_eq!((damage.digest, damage.file.as_deref()), (record.output, Some("rows.jsonl")));
     store.set_aside(&record.output).unwrap();
     assert_eq!(store.done(&key("k")), None);

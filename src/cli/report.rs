@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         let schedule = Schedule::new(&planned.plan, &planned.files()?, &Records::new(&store));
         let mut made = Vec::new();
         for step in in_order(&planned.plan) {
-            match schedule.get(step.id).and_then(|it| it.record.as_ref()).map(|it| store.object(&it.output)) {
+            match schedule.get(step.id).and_then(|it| it.made).map(|done| store.object(&done.output)) {
                 Some(object) if table::is_scored(&object) => made.push((step.address.as_str(), object)),
                 Some(_) => {}
                 None => unmade += usize::from(step.stage == "eval"),

@@ -14,7 +14,7 @@ use crate::{
     run::{self, Options, Rerun},
     schedule::Schedule,
     stages,
-    store::{Record, Store, StoreError},
+    store::{Done, Record, Store, StoreError},
 };
 
 /// Read what is kept against its digests; what is damaged is moved aside, to be made again
@@ -111,7 +111,8 @@ fn everything(arguments: &Arguments, store: &Store) -> Report {
     for digest in store.objects() {
         let makers = makers.get(&digest).map(Vec::as_slice).unwrap_or_default();
         let addresses = makers.iter().map(|record| record.address.clone()).collect();
-        object(arguments, store, &digest, makers.first().copied(), addresses, &mut report);
+        let maker = makers.first().map(|record| Done::from(*record));
+        object(arguments, store, &digest, maker.as_ref(), addresses, &mut report);
     }
     report
 }
@@ -125,17 +126,17 @@ fn steps(
     store: &Store,
 ) -> Report {
     let mut report = Report::default();
-    let mut makers: BTreeMap<Digest, (&Record, Vec<String>)> = BTreeMap::new();
+    let mut makers: BTreeMap<Digest, (Done, Vec<String>)> = BTreeMap::new();
     for id in ids {
         let address = planned.plan.step(id).map(|step| step.address.clone());
-        match schedule.get(id).and_then(|it| it.record.as_ref()) {
-            Some(record) => makers.entry(record.output).or_insert((record, Vec::new())).1.extend(address),
+        match schedule.get(id).and_then(|it| it.made) {
+            Some(done) => makers.entry(done.output).or_insert((done, Vec::new())).1.extend(address),
             None => report.open.extend(address),
         }
     }
-    for (digest, (record, addresses)) in makers {
+    for (digest, (maker, addresses)) in makers {
         report.records += addresses.len();
-        object(arguments, store, &digest, Some(record), addresses, &mut report);
+        object(arguments, store, &digest, Some(&maker), addresses, &mut report);
     }
     report
 }
@@ -145,13 +146,13 @@ fn object(
     arguments: &Arguments,
     store: &Store,
     digest: &Digest,
-    record: Option<&Record>,
+    maker: Option<&Done>,
     mut steps: Vec<String>,
     report: &mut Report,
 ) {
     report.objects += 1;
-    report.bytes += record.map_or(0, |record| record.bytes);
-    if let Some(damage) = store.inspect(digest, record) {
+    report.bytes += maker.map_or(0, |done| done.bytes);
+    if let Some(damage) = store.inspect(digest, maker) {
         steps.sort();
         steps.dedup();
         let aside = set_aside(arguments, || store.set_aside(digest));
@@ -176,7 +177,8 @@ fn rerun(
     store: &Store,
     threads: Option<NonZeroUsize>,
 ) -> Result<Exit, CliError> {
-    let record = schedule.get(step.id).and_then(|it| it.record.as_ref()).ok_or_else(|| CliError::Unknown {
+    let made = schedule.get(step.id).and_then(|it| it.made);
+    let record = made.and_then(|done| store.record(&done.key)).ok_or_else(|| CliError::Unknown {
         message: format!("`{}` is not made, so there is nothing to compare with", step.address),
         hint: Some("`regimen run` makes it".to_owned()),
     })?;
@@ -189,12 +191,12 @@ fn rerun(
     let stage = stages::find(&step.stage).ok_or_else(|| CliError::Run(run::RunError::Stage(step.stage.clone())))?;
     let mut options = Options::default();
     options.threads = threads.unwrap_or(options.threads);
-    let rerun = run::rerun(&planned.plan, step.id, schedule, record, store, stage, &options)
+    let rerun = run::rerun(&planned.plan, step.id, schedule, &record, store, stage, &options)
         .map_err(|error| planned.blame(error))?;
     if arguments.json {
-        println!("{}", verify::rerun_json(&step.address, record, &rerun));
+        println!("{}", verify::rerun_json(&step.address, &record, &rerun));
     } else {
-        print!("{}", verify::rerun(&step.address, record, &rerun));
+        print!("{}", verify::rerun(&step.address, &record, &rerun));
     }
     Ok(if matches!(rerun, Rerun::Same { .. }) { Exit::Done } else { Exit::Step })
 }

@@ -22,7 +22,8 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let planned = arguments.recipe.plan()?;
-    let schedule = planned.schedule(&arguments.store.open()?)?;
+    let store = arguments.store.open()?;
+    let schedule = planned.schedule(&store)?;
     let plan = &planned.plan;
     let steps: Vec<_> = match &arguments.step {
         Some(address) => vec![plan.at(address).ok_or_else(|| CliError::Unknown {
@@ -38,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         println!("every step is made");
     }
     for step in steps {
-        print!("{}", report::why::explain(plan, &schedule, step.id, &planned.sources));
+        print!("{}", report::why::explain(plan, &schedule, &store, step.id, &planned.sources));
     }
     Ok(Exit::Done)
 }

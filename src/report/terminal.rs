@@ -18,8 +18,16 @@ const SPINNER: &str = "  {prefix:<16}  {spinner} {elapsed}";
 pub struct Terminal {
     surface: Surface,
     /// Steps found made since the last other line.
-    found: Vec<String>,
+    found: Found,
     started: usize,
+}
+
+/// How many steps were found made, and the first and the last of them.
+#[derive(Default)]
+struct Found {
+    count: usize,
+    first: String,
+    last: String,
 }
 
 enum Surface {
@@ -52,7 +60,7 @@ impl Terminal {
     }
 
     fn with(surface: Surface) -> Self {
-        Self { surface, found: Vec::new(), started: 0 }
+        Self { surface, found: Found::default(), started: 0 }
     }
 
     /// Shows one event. What cannot be written is let go: the run does not depend on its watchers.
@@ -60,7 +68,7 @@ impl Terminal {
         match event {
             Event::StepHit { address, .. } => {
                 self.surface.end(address);
-                self.found.push(address.clone());
+                self.found.add(address);
                 return;
             }
             Event::Progress { address, done, total, unit, metrics } => {
@@ -88,15 +96,23 @@ impl Terminal {
     }
 
     fn tell_found(&mut self) {
-        let found = std::mem::take(&mut self.found);
-        let line = match found.as_slice() {
-            [] => return,
-            [one] => lines::entry("made", one, ""),
-            [first, .., last] => {
-                lines::entry("made", &super::format::counted(found.len(), "step"), &format!("{first} to {last}"))
-            }
+        let Found { count, first, last } = std::mem::take(&mut self.found);
+        let line = match count {
+            0 => return,
+            1 => lines::entry("made", &last, ""),
+            _ => lines::entry("made", &super::format::counted(count, "step"), &format!("{first} to {last}")),
         };
         self.surface.line(&line);
+    }
+}
+
+impl Found {
+    fn add(&mut self, address: &str) {
+        self.count += 1;
+        if self.count == 1 {
+            address.clone_into(&mut self.first);
+        }
+        address.clone_into(&mut self.last);
     }
 }
 

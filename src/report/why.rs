@@ -7,6 +7,7 @@ use crate::{
     base::{decision::Tally, span::Sources},
     plan::{Difference, Plan, Side, StepId},
     schedule::{Prospect, Schedule, State, Why},
+    store::Store,
 };
 
 /// The reason in one phrase: `lr 1e-3 -> 2e-3`, `after dev1`, `new`.
@@ -33,18 +34,17 @@ pub fn place(why: &Why, sources: &Sources) -> Option<String> {
 
 /// Everything that is known of why a step would run, or that it would not.
 #[must_use]
-pub fn explain(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) -> String {
+pub fn explain(plan: &Plan, schedule: &Schedule, store: &Store, id: StepId, sources: &Sources) -> String {
     let (Some(step), Some(scheduled)) = (plan.step(id), schedule.get(id)) else { return String::new() };
     let mut lines = Vec::new();
     match (scheduled.state, &scheduled.why) {
         (State::Hit, _) => {
             lines.push(format!("{} ({}) is made: nothing runs", step.address, step.stage));
-            if let Some(record) = &scheduled.record {
-                lines.push(format!("  key     {}", record.key));
-                lines.push(format!("  object  {}", record.output));
-                if record.address != step.address {
-                    lines.push(format!("  it was made as {}", record.address));
-                }
+            if let Some(done) = &scheduled.made {
+                lines.push(format!("  key     {}", done.key));
+                lines.push(format!("  object  {}", done.output));
+                let made_as = store.record(&done.key).map(|record| record.address);
+                lines.extend(made_as.filter(|it| *it != step.address).map(|it| format!("  it was made as {it}")));
             }
         }
         (State::Run | State::Waits, Some(Why::Changed(change))) => {
@@ -119,7 +119,7 @@ fn unknown(plan: &Plan, schedule: &Schedule, id: StepId, sources: &Sources) -> V
 /// The inputs of a step that are not made.
 fn open_inputs(plan: &Plan, schedule: &Schedule, id: StepId) -> BTreeSet<StepId> {
     let inputs = plan.step(id).into_iter().flat_map(|step| step.inputs.values().flatten());
-    inputs.filter(|id| schedule.get(**id).is_none_or(|it| it.record.is_none())).copied().collect()
+    inputs.filter(|id| schedule.get(**id).is_none_or(|it| it.made.is_none())).copied().collect()
 }
 
 /// How far a review is, in one phrase: `waiting for a person (12 of 40 decided)`.

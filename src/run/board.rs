@@ -1,10 +1,10 @@
 //! Which steps are made, which could be, and which never will be in this run.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use crate::{
     plan::{Plan, StepId},
-    store::Record,
+    store::Done,
 };
 
 /// How far one step has come.
@@ -13,7 +13,7 @@ pub(super) enum Place {
     /// Not begun, or to be made again.
     Open,
     Running,
-    Made(Arc<Record>),
+    Made(Done),
     Failed,
     /// An input failed.
     Skipped,
@@ -59,9 +59,10 @@ impl Board {
         self.ready.pop_first()
     }
 
-    pub(super) fn record(&self, id: StepId) -> Option<&Arc<Record>> {
+    /// What a step made.
+    pub(super) fn made(&self, id: StepId) -> Option<&Done> {
         match self.places.get(id.0)? {
-            Place::Made(record) => Some(record),
+            Place::Made(done) => Some(done),
             _ => None,
         }
     }
@@ -85,8 +86,8 @@ impl Board {
     }
 
     /// A step is made; those that lacked nothing else become ready.
-    pub(super) fn make(&mut self, id: StepId, record: Arc<Record>) {
-        self.set(id, Place::Made(record));
+    pub(super) fn make(&mut self, id: StepId, done: Done) {
+        self.set(id, Place::Made(done));
         self.ready.remove(&id);
         for reader in self.readers.get(id.0).into_iter().flatten() {
             let Some(lacking) = self.lacking.get_mut(reader.0) else { continue };

@@ -30,7 +30,7 @@ use crate::{
     plan::{self, KeyFields, Plan, StepId},
     schedule::{self, FileDigests, Schedule, key_fields, next, together},
     stages::{Progress, Stage, estimate},
-    store::{Cost, Indexed, Record, Store},
+    store::{Cost, Done, Indexed, Store},
 };
 
 /// Deep graphs are walked by recursion when they are differentiated.
@@ -108,17 +108,17 @@ impl<'a> Dispatcher<'a> {
         self.memory = held.map(Option::unwrap_or_default).collect();
         self.estimates = schedule.estimates;
         for (id, scheduled) in schedule.steps.into_iter().enumerate() {
-            if let Some(record) = scheduled.record {
-                self.hit(StepId(id), record, journal)?;
+            if let Some(done) = scheduled.made {
+                self.hit(StepId(id), done, journal)?;
             }
         }
         self.settle(journal)
     }
 
-    /// The records of all steps that are made.
-    pub(super) fn made(&self) -> impl Iterator<Item = &Record> {
+    /// What was made of all steps, before and now.
+    pub(super) fn made(&self) -> impl Iterator<Item = Done> {
         self.board.places().filter_map(|(_, place)| match place {
-            Place::Made(record) => Some(&**record),
+            Place::Made(done) => Some(*done),
             _ => None,
         })
     }
@@ -178,8 +178,8 @@ impl<'a> Dispatcher<'a> {
         };
         let mut outputs = BTreeMap::new();
         let mut output = |name: String, id: StepId| {
-            if let Some(record) = self.board.record(id) {
-                outputs.insert(name, Output { digest: record.output, path: self.store.object(&record.output) });
+            if let Some(done) = self.board.made(id) {
+                outputs.insert(name, Output { digest: done.output, path: self.store.object(&done.output) });
             }
         };
         for (name, value) in &self.plan.outputs {
@@ -198,7 +198,7 @@ impl<'a> Dispatcher<'a> {
         while let Some(id) = self.board.next_ready() {
             let Some(fields) = self.fields(id) else { continue };
             match self.store.done(&fields.key()) {
-                Some(record) => self.hit(id, Arc::new(record), journal)?,
+                Some(record) => self.hit(id, Done::from(&record), journal)?,
                 None => {
                     self.runnable.insert(id, fields);
                 }
@@ -208,14 +208,14 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn fields(&self, id: StepId) -> Option<KeyFields> {
-        let made = |id: StepId| self.board.record(id).map(|record| record.output);
+        let made = |id: StepId| self.board.made(id).map(|done| done.output);
         key_fields(self.plan.step(id)?, self.files, &made)
     }
 
-    fn hit(&mut self, id: StepId, record: Arc<Record>, journal: &mut Journal) -> Result<(), RunError> {
-        let (address, stage) = (self.address(id), record.stage.clone());
-        journal.tell(Event::StepHit { address, stage, digest: record.output })?;
-        self.board.make(id, record);
+    fn hit(&mut self, id: StepId, done: Done, journal: &mut Journal) -> Result<(), RunError> {
+        let stage = self.plan.step(id).map(|step| step.stage.clone()).unwrap_or_default();
+        journal.tell(Event::StepHit { address: self.address(id), stage, digest: done.output })?;
+        self.board.make(id, done);
         Ok(())
     }
 
@@ -265,14 +265,14 @@ impl<'a> Dispatcher<'a> {
     fn job(&self, id: StepId, fields: &KeyFields, pool: &Arc<ThreadPool>, journal: &Journal) -> Option<Job> {
         let (step, stage) = self.plan.step(id).zip(self.code.get(id.0))?;
         let estimate = self.estimate(id);
-        let records = |ids: &Vec<StepId>| ids.iter().filter_map(|id| self.board.record(*id).cloned()).collect();
+        let made = |ids: &Vec<StepId>| ids.iter().filter_map(|id| self.board.made(*id).copied()).collect();
         Some(Job {
             key: fields.key(),
             fields: serde_json::to_value(fields).unwrap_or_default(),
             address: step.address.clone(),
             stage,
             arguments: argument::object(&step.arguments),
-            inputs: step.inputs.iter().map(|(port, ids)| (port.to_string(), records(ids))).collect(),
+            inputs: step.inputs.iter().map(|(port, ids)| (port.to_string(), made(ids))).collect(),
             files: step.files.clone(),
             watch: Arc::clone(&self.watch),
             pool: Arc::clone(pool),
@@ -295,10 +295,10 @@ impl<'a> Dispatcher<'a> {
     fn estimate(&self, id: StepId) -> Option<Estimate> {
         let made = |at: usize| {
             let known = self.estimates.get(at).and_then(Option::as_ref);
-            let record = self.board.record(StepId(at));
-            known.map_or(Artifact::Other, |known| match record {
+            let done = self.board.made(StepId(at));
+            known.map_or(Artifact::Other, |known| match done {
                 // What was in the store when the run began is known already.
-                Some(record) if self.fresh.contains(&at) => schedule::informed(known.made.clone(), known.bytes, record),
+                Some(done) if self.fresh.contains(&at) => schedule::informed(known.made.clone(), known.bytes, done),
                 _ => known.made.clone(),
             })
         };
@@ -348,11 +348,11 @@ impl<'a> Dispatcher<'a> {
                     index.add(&record);
                 }
                 self.fresh.insert(id.0);
-                self.board.make(id, Arc::from(record));
+                self.board.make(id, Done::from(&*record));
                 self.settle(journal)?;
             }
             Message::Ended(Ok(Made::Elsewhere(record))) => {
-                self.hit(id, Arc::from(record), journal)?;
+                self.hit(id, Done::from(&*record), journal)?;
                 self.settle(journal)?;
             }
             Message::Ended(Err(Failure::Cancelled)) if self.options.cancelled.load(Ordering::Relaxed) => {
@@ -423,9 +423,9 @@ impl<'a> Dispatcher<'a> {
 
     /// Decides the gates whose reports are all there.
     fn decide(&mut self, journal: &mut Journal) -> Result<(), RunError> {
-        let artifact = |id: StepId| self.board.record(id).map(|record| self.store.object(&record.output));
+        let artifact = |id: StepId| self.board.made(id).map(|done| self.store.object(&done.output));
         for (gate, decided) in self.plan.gates.iter().zip(&mut self.decided) {
-            let there = gate.condition.fields().iter().all(|(id, _)| self.board.record(*id).is_some());
+            let there = gate.condition.fields().iter().all(|(id, _)| self.board.made(*id).is_some());
             if decided.is_none() && there {
                 let decision = gates::decide(self.plan, gate, &artifact);
                 *decided = Some(decision.passed);

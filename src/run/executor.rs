@@ -18,7 +18,7 @@ use super::{desk::Desk, keeper::Keeper, meter::Meter, shorter, watch::Watch};
 use crate::{
     base::{decision::Tally, device::Device, digest::Digest},
     stages::{Context, Progress, Stage, StageError},
-    store::{Begun, Claim, Claimed, Cost, Facts, Record, Store, StoreError},
+    store::{Begun, Claim, Claimed, Cost, Done, Facts, Record, Store, StoreError},
 };
 
 /// How often a step's progress is told.
@@ -31,7 +31,7 @@ pub(super) struct Job {
     pub(super) address: String,
     pub(super) stage: &'static Stage,
     pub(super) arguments: Value,
-    pub(super) inputs: BTreeMap<String, Vec<Arc<Record>>>,
+    pub(super) inputs: BTreeMap<String, Vec<Done>>,
     pub(super) files: BTreeMap<String, PathBuf>,
     /// What the files were when the key was made.
     pub(super) watch: Arc<Watch>,
@@ -109,10 +109,10 @@ impl Job {
         let keeper = self.keeper(&claim, tell.clone())?;
         let (states, extends) = (keeper.states.clone(), keeper.extends);
         let metrics = Arc::new(Mutex::new(BTreeMap::new()));
-        let folders = |records: &Vec<Arc<Record>>| records.iter().map(|it| self.store.object(&it.output)).collect();
+        let folders = |made: &Vec<Done>| made.iter().map(|it| self.store.object(&it.output)).collect();
         let context = Context {
             arguments: self.arguments.clone(),
-            inputs: self.inputs.iter().map(|(port, records)| (port.clone(), folders(records))).collect(),
+            inputs: self.inputs.iter().map(|(port, made)| (port.clone(), folders(made))).collect(),
             files: self.files.clone(),
             out: claim.out(),
             pool: Arc::clone(&self.pool),
@@ -200,17 +200,17 @@ impl Job {
 
     /// Reads the inputs against their digests, each once in a run, before a long step builds on them.
     fn check_inputs(&self) -> Result<(), Failure> {
-        for record in self.inputs.values().flatten() {
-            let known = self.sound.lock().unwrap_or_else(PoisonError::into_inner).contains(&record.output);
+        for done in self.inputs.values().flatten() {
+            let known = self.sound.lock().unwrap_or_else(PoisonError::into_inner).contains(&done.output);
             if known {
                 continue;
             }
-            if let Some(damage) = self.store.damage(record) {
+            if let Some(damage) = self.store.damage(done) {
                 let what =
                     damage.file.map_or_else(|| "it cannot be read".into(), |file| format!("`{file}` has changed"));
-                return Err(Failure::Damaged(record.output, what));
+                return Err(Failure::Damaged(done.output, what));
             }
-            self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(record.output);
+            self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(done.output);
         }
         Ok(())
     }

@@ -209,6 +209,9 @@ pub fn run_within(
     let measured = price(plan, &mut schedule, store, &history, options.threads);
     fits(plan, &schedule, store, budget)?;
 
+    if schedule.count(State::Hit) == schedule.steps.len() {
+        journal.needs_no_log();
+    }
     let (seconds, unknown) = schedule.seconds();
     journal.tell(Event::Plan {
         steps: schedule.steps.len(),
@@ -231,7 +234,7 @@ pub fn run_within(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;
         // What cannot be kept for the next look costs that look its time.
-        let _ = store.remember(dispatcher.made());
+        let _ = history.remember(dispatcher.made());
         if let Some(note) = history.note() {
             journal.tell(Event::Note { text: note.to_owned() })?;
         }

@@ -55,7 +55,7 @@ pub fn rerun(
     let Some(step) = plan.step(id) else { return Err(RunError::Stage(stage.name.to_owned())) };
     let mut inputs = BTreeMap::new();
     for (port, ids) in &step.inputs {
-        let made = ids.iter().filter_map(|id| schedule.get(*id)?.record.as_ref());
+        let made = ids.iter().filter_map(|id| schedule.get(*id)?.made);
         inputs.insert(port.to_string(), made.map(|made| store.object(&made.output)).collect());
     }
     let pool = ThreadPoolBuilder::new().num_threads(options.threads.get()).stack_size(STACK).build();

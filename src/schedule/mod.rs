@@ -7,7 +7,7 @@ mod price;
 mod prospect;
 mod why;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use self::why::Comparer;
 pub use self::{
@@ -19,7 +19,7 @@ pub use self::{
 use crate::{
     base::{digest::Digest, work::Estimate},
     plan::{self, KeyFields, Plan, Step, StepId},
-    store::{History, Record},
+    store::{Done, History},
 };
 
 /// The digests of the files that a plan reads.
@@ -54,7 +54,7 @@ pub struct Scheduled {
     /// None where an input is not made yet.
     pub key: Option<Digest>,
     /// What was made of this key.
-    pub record: Option<Arc<Record>>,
+    pub made: Option<Done>,
     /// Why it is no hit.
     pub why: Option<Why>,
     /// Where it would begin.
@@ -80,7 +80,7 @@ impl Schedule {
         let mut comparer = Comparer::default();
         let mut steps: Vec<Scheduled> = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
-            let made = |id: StepId| steps.get(id.0)?.record.as_ref().map(|it| it.output);
+            let made = |id: StepId| Some(steps.get(id.0)?.made?.output);
             let scheduled = match plan::key(step, &made, &|argument| files.get(step.files.get(argument)?).copied()) {
                 Some(key) => known(plan, step, key, files, &made, history, &mut comparer),
                 None => waiting(plan, step, files, &made, history, &mut comparer),
@@ -156,11 +156,11 @@ fn known(
     history: &dyn History,
     comparer: &mut Comparer,
 ) -> Scheduled {
-    if let Some(record) = history.done(&key) {
+    if let Some(done) = history.done(&key) {
         return Scheduled {
             state: State::Hit,
             key: Some(key),
-            record: Some(record),
+            made: Some(done),
             why: None,
             prospect: Prospect::Afresh,
             price: None,
@@ -171,7 +171,7 @@ fn known(
     Scheduled {
         state: State::Run,
         key: Some(key),
-        record: None,
+        made: None,
         why,
         prospect: Prospect::Afresh,
         price: price::of(step, &past),
@@ -202,7 +202,7 @@ fn waiting(
     Scheduled {
         state: State::Waits,
         key: None,
-        record: None,
+        made: None,
         why: Some(why),
         prospect: Prospect::Afresh,
         price: price::of(step, &past),

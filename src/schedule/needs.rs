@@ -12,7 +12,7 @@ impl Schedule {
     /// inputs are there, and the states from which unfinished steps go on.
     pub fn needs(&self, plan: &Plan, files: &FileDigests, history: &dyn History, roots: &mut Roots) {
         for (step, scheduled) in plan.steps.iter().zip(&self.steps) {
-            roots.objects.extend(scheduled.record.as_ref().map(|record| record.output));
+            roots.objects.extend(scheduled.made.map(|done| done.output));
             match scheduled.state {
                 State::Hit => {}
                 State::Run => roots.keys.extend(scheduled.key),
@@ -28,7 +28,7 @@ impl Schedule {
     /// as they were, it is one of these.
     fn candidates(&self, step: &Step, files: &FileDigests, history: &dyn History) -> Vec<Digest> {
         let stand_in = |id: StepId| {
-            let made = self.get(id).and_then(|it| it.record.as_ref()).map(|it| it.output);
+            let made = self.get(id).and_then(|it| it.made).map(|done| done.output);
             made.or(Some(Digest::of(b"")))
         };
         let Some(now) = key_fields(step, files, &stand_in) else { return Vec::new() };

@@ -11,7 +11,7 @@ use crate::{
         work::{Estimate, Foretell, Known, Machine, Made, Work},
     },
     plan::{Plan, Step},
-    store::{Cost, History, Past, Record},
+    store::{Cost, Done, History, Past, Record},
 };
 
 /// An estimate, and what it rests on.
@@ -160,12 +160,12 @@ pub fn foretell(step: &Step, made: &dyn Fn(usize) -> Made, foretell: Foretell) -
     foretell(&step.stage, Known { arguments: &step.arguments, inputs: &inputs, files: &step.files })
 }
 
-/// What is known of an artifact, made better by the record of it.
+/// What is known of an artifact, made better by how it came out.
 #[must_use]
-pub fn informed(made: Made, expected: f64, record: &Record) -> Made {
-    let made = if expected > 0.0 { made.scaled(record.bytes as f64 / expected) } else { made };
-    match record.metrics.get("completions/mean_length") {
-        Some(length) => made.answering(*length),
+pub fn informed(made: Made, expected: f64, done: &Done) -> Made {
+    let made = if expected > 0.0 { made.scaled(done.bytes as f64 / expected) } else { made };
+    match done.answer_length {
+        Some(length) => made.answering(length),
         None => made,
     }
 }
@@ -183,11 +183,11 @@ fn estimates(
         let made = |id: usize| all.get(id).and_then(Option::as_ref).map_or(Made::Other, |it| it.made.clone());
         let estimate = foretell(step, &made, tell).map(|mut estimate| {
             let expected = estimate.bytes;
-            if let Some(record) = &scheduled.record {
-                estimate.made = informed(estimate.made, expected, record);
+            if let Some(done) = &scheduled.made {
+                estimate.made = informed(estimate.made, expected, done);
             } else if let Some((record, cost)) = like(step, &estimate, &history.of_stage(&step.stage), usual) {
                 // It will come out as it did, in proportion.
-                estimate.made = informed(estimate.made, cost.bytes, &record);
+                estimate.made = informed(estimate.made, cost.bytes, &Done::from(&*record));
                 if cost.bytes > 0.0 {
                     estimate.bytes *= record.bytes as f64 / cost.bytes;
                 }

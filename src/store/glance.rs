@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use super::{Hold, Record, Store, snapshot::Snapshot};
+use super::{Done, Hold, Store, StoreError, snapshot::Snapshot};
 use crate::base::digest::Digest;
 
 /// The records of the store's snapshot, each held against its files once: by whoever asks for it, or ahead of that.
@@ -64,9 +64,17 @@ impl Glance {
         Self { seen: Arc::new(seen), _hold: None, _end: None }
     }
 
-    /// The record of a key that the snapshot has, where its file is as it was and its object is there.
-    pub(super) fn done(&self, key: &Digest) -> Option<Arc<Record>> {
+    /// What was made of a key that the snapshot has, where its record is as it was and its object is there.
+    pub(super) fn done(&self, key: &Digest) -> Option<Done> {
         self.seen.snapshot().done(&self.seen.store, key)
+    }
+
+    /// Keeps what these steps made for a quicker look next time; nothing where they are few.
+    ///
+    /// # Errors
+    /// Where it cannot be written; nothing but speed is lost by that.
+    pub fn remember(&self, made: impl Iterator<Item = Done>) -> Result<(), StoreError> {
+        self.seen.snapshot().renewed(&self.seen.store, made)
     }
 }
 

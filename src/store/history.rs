@@ -4,16 +4,15 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::BTreeMap,
     rc::Rc,
-    sync::Arc,
 };
 
-use super::{Glance, Record, Store};
+use super::{Done, Glance, Record, Store};
 use crate::base::digest::Digest;
 
 /// A view of the records.
 pub trait History {
-    /// The record of a key whose object is there.
-    fn done(&self, key: &Digest) -> Option<Arc<Record>>;
+    /// What was made of a key, where its object is there.
+    fn done(&self, key: &Digest) -> Option<Done>;
 
     /// All that a stage ever made.
     fn of_stage(&self, stage: &str) -> Rc<Past>;
@@ -75,7 +74,7 @@ impl Pasts {
 pub struct Unrecorded;
 
 impl History for Unrecorded {
-    fn done(&self, _: &Digest) -> Option<Arc<Record>> {
+    fn done(&self, _: &Digest) -> Option<Done> {
         None
     }
 
@@ -104,6 +103,10 @@ impl<'a> Records<'a> {
         Self { store, all: OnceCell::new(), glance, pasts: Pasts::default() }
     }
 
+    pub(super) fn glance(&self) -> &Glance {
+        &self.glance
+    }
+
     pub(super) fn read(&self, stage: &str) -> Vec<Rc<Record>> {
         let all = self.all.get_or_init(|| self.store.records().into_iter().map(Rc::new).collect());
         all.iter().filter(|record| record.stage == stage).cloned().collect()
@@ -111,8 +114,8 @@ impl<'a> Records<'a> {
 }
 
 impl History for Records<'_> {
-    fn done(&self, key: &Digest) -> Option<Arc<Record>> {
-        self.glance.done(key).or_else(|| self.store.done(key).map(Arc::new))
+    fn done(&self, key: &Digest) -> Option<Done> {
+        self.glance.done(key).or_else(|| self.store.done(key).as_ref().map(Done::from))
     }
 
     fn of_stage(&self, stage: &str) -> Rc<Past> {

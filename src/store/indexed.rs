@@ -1,8 +1,8 @@
 //! The history by way of the index.
 
-use std::{cell::OnceCell, rc::Rc, sync::Arc};
+use std::{cell::OnceCell, rc::Rc};
 
-use super::{Glance, History, Index, Past, Record, Records, Store, history::Pasts};
+use super::{Done, Glance, History, Index, Past, Record, Records, Store, StoreError, history::Pasts};
 use crate::base::digest::Digest;
 
 /// The history by way of the index, which is opened when it is first needed, or of the files where it cannot be.
@@ -42,6 +42,14 @@ impl<'a> Indexed<'a> {
         self.index.get()?.as_ref()?.note()
     }
 
+    /// Keeps what these steps made for a quicker look next time; nothing where they are few.
+    ///
+    /// # Errors
+    /// Where it cannot be written; nothing but speed is lost by that.
+    pub fn remember(&self, made: impl Iterator<Item = Done>) -> Result<(), StoreError> {
+        self.files.glance().remember(made)
+    }
+
     fn indexed(&self, stage: &str) -> Option<Vec<Rc<Record>>> {
         // To look at a store that is not there must not make one.
         if !self.store.root().exists() {
@@ -53,7 +61,7 @@ impl<'a> Indexed<'a> {
 }
 
 impl History for Indexed<'_> {
-    fn done(&self, key: &Digest) -> Option<Arc<Record>> {
+    fn done(&self, key: &Digest) -> Option<Done> {
         self.files.done(key)
     }
 

@@ -11,6 +11,7 @@ mod checkpoint;
 mod claim;
 mod cost;
 mod disk;
+mod done;
 mod durable;
 mod error;
 mod folder;
@@ -35,6 +36,7 @@ pub use self::{
     checkpoint::{Begun, Checkpoint, Checkpoints},
     claim::{Claim, Claimed, Facts, Holder, Rehearsal},
     cost::Cost,
+    done::Done,
     error::StoreError,
     folder::{Folder, Listed, digest_file, digest_folder},
     glance::Glance,

@@ -2,7 +2,7 @@
 
 use std::{fs, io::ErrorKind, path::Path};
 
-use super::{Folder, Record, Store, StoreError, disk, durable};
+use super::{Done, Folder, Record, Store, StoreError, disk, durable};
 use crate::base::digest::Digest;
 
 /// How an object differs from what its name says.
@@ -22,18 +22,21 @@ impl Store {
         !record.files.is_empty() && record.files.iter().all(|file| whole(&file.name, file.bytes))
     }
 
-    /// Reads an object's content against its record.
+    /// Reads an object's content against its name. The record tells which file is to blame.
     #[must_use]
-    pub fn damage(&self, record: &Record) -> Option<Damage> {
-        let digest = record.output;
+    pub fn damage(&self, done: &Done) -> Option<Damage> {
+        let digest = done.output;
         let found = match Folder::read(&self.object(&digest)) {
             Ok(folder) if folder.digest() == digest => return None,
             Ok(folder) => folder,
             Err(_) => return Some(Damage { digest, file: None }),
         };
-        let lost = record.files.iter().find(|file| !found.files.contains(file));
-        let added = found.files.iter().find(|file| !record.files.contains(file));
-        Some(Damage { digest, file: lost.or(added).map(|file| file.name.clone()) })
+        let file = self.record(&done.key).and_then(|record| {
+            let lost = record.files.iter().find(|file| !found.files.contains(file));
+            let added = found.files.iter().find(|file| !record.files.contains(file));
+            lost.or(added).map(|file| file.name.clone())
+        });
+        Some(Damage { digest, file })
     }
 
     /// Takes a finished folder in: synced, made read-only, and renamed to the digest of its content.

@@ -8,44 +8,45 @@ use std::{
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
 };
 
-use serde_json::Value;
-
-use super::{FORMAT, Record, Store, StoreError, disk, durable};
+use super::{Done, FORMAT, Record, Store, StoreError, disk, durable};
 use crate::base::digest::Digest;
 
 /// So few records are read as quickly one by one.
 const WORTHWHILE: usize = 256;
 
-/// What the records said. The fields of their keys are left out: a step that is made needs none of them.
+/// What the records said, as far as the planning of other steps asks for it.
 ///
-/// After the digest of all that follows come the number of entries, the entries in the order of their keys, each of one
-/// length, and then the records as JSON, which are read when they are asked for.
+/// After the digest of all that follows come the form, the number of entries, the entries in the order of their keys,
+/// each of one length, and then the names and lengths of the files of all objects.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     bytes: Vec<u8>,
-    /// For each entry the record, once it was looked at; None where its file or its object is not as it was.
-    seen: Vec<OnceLock<Option<Arc<Record>>>>,
+    /// For each entry whether its record and its object are as they were, once somebody looked.
+    seen: Vec<OnceLock<bool>>,
 }
 
-/// What an entry says of a record: where its JSON starts and ends, and what the file system said of its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an entry says of a record: what was made, what the file system said of the record's file, and where the files of
+/// the object are told of.
+#[derive(Clone, Copy, Debug)]
 struct Entry {
-    key: Digest,
-    start: u64,
-    end: u64,
+    done: Done,
     stamp: Stamp,
+    files: u64,
 }
 
 /// What the file system says of a file. Nobody can write to a file and keep its time of change.
 type Stamp = [u64; 6];
 
+/// The form of these bytes, and that of the records that they tell of.
+const FORM: u64 = (FORMAT as u64) << 32 | 2;
+
 const DIGEST: usize = 32;
 const WORD: usize = 8;
-const HEAD: usize = DIGEST + WORD;
-const ENTRY: usize = DIGEST + WORD * 8;
+const HEAD: usize = DIGEST + 2 * WORD;
+const ENTRY: usize = 2 * DIGEST + 9 * WORD;
 
 impl Snapshot {
     /// The snapshot of a store; an empty one where there is none, or where it is not as it was written.
@@ -53,39 +54,59 @@ impl Snapshot {
         let read = || {
             let bytes = fs::read(store.snapshot()).ok()?;
             let (check, rest) = bytes.split_at_checked(DIGEST)?;
-            let count = word(rest).filter(|_| Digest::of(rest).bytes() == check)?;
+            let as_written = word(rest)? == FORM && Digest::of(rest).bytes() == check;
+            let count = word(rest.get(WORD..)?).filter(|_| as_written)?;
             Some(Self { bytes, seen: (0..count).map(|_| OnceLock::new()).collect() })
         };
         read().unwrap_or_default()
     }
 
-    /// The record of a key, where its file is as it was and its object is there.
-    pub(super) fn done(&self, store: &Store, key: &Digest) -> Option<Arc<Record>> {
-        self.look(store, self.find(key)?)
+    /// What was made of a key, where its record is as it was and its object is there.
+    pub(super) fn done(&self, store: &Store, key: &Digest) -> Option<Done> {
+        let place = self.find(key)?;
+        self.look(store, place).then(|| self.entry(place))?.map(|entry| entry.done)
     }
 
-    /// How many records it has.
+    /// How many records it tells of.
     pub(super) fn len(&self) -> usize {
         self.seen.len()
     }
 
-    /// Looks at the record in a place, once, whoever asks.
-    pub(super) fn look(&self, store: &Store, place: usize) -> Option<Arc<Record>> {
+    /// Looks at the record in a place and at its object, once, whoever asks; says whether they are as they were.
+    pub(super) fn look(&self, store: &Store, place: usize) -> bool {
         let look = || {
-            let entry = self.entry(place)?;
-            let same = fs::metadata(store.record_file(&entry.key)).is_ok_and(|it| stamp(&it) == entry.stamp);
-            let text = self.bytes.get(entry.start as usize..entry.end as usize).filter(|_| same)?;
-            let record: Record = serde_json::from_slice(text).ok()?;
-            (record.format == FORMAT && store.holds(&record)).then(|| Arc::new(record))
+            let Some(entry) = self.entry(place) else { return false };
+            let same = fs::metadata(store.record_file(&entry.done.key)).is_ok_and(|it| stamp(&it) == entry.stamp);
+            let object = store.object(&entry.done.output);
+            let mut files = files(self.files(place)).peekable();
+            same && files.peek().is_some()
+                && files.all(|(name, bytes)| fs::metadata(object.join(name)).is_ok_and(|it| it.len() == bytes))
         };
-        self.seen.get(place)?.get_or_init(look).clone()
+        self.seen.get(place).is_some_and(|seen| *seen.get_or_init(look))
+    }
+
+    /// Writes the snapshot of these steps, with what this one has of them; nothing where they are few.
+    pub(super) fn renewed(&self, store: &Store, made: impl Iterator<Item = Done>) -> Result<(), StoreError> {
+        let kept = |done: &Done| {
+            let place = self.find(&done.key).filter(|place| self.look(store, *place))?;
+            Some((self.entry(place)?, self.files(place).to_vec()))
+        };
+        let entries: Vec<_> = made.filter_map(|done| kept(&done).or_else(|| store.entry(&done.key))).collect();
+        if entries.len() < WORTHWHILE {
+            return Ok(());
+        }
+        let scratch = store.root().join("scratch").join(format!("snapshot-{}", std::process::id()));
+        let mut file = disk::create(&scratch)?;
+        disk::write(&mut file, &scratch, &written(entries))?;
+        // It need not be durable: what a power cut leaves of it is found by its digest.
+        durable::rename(&scratch, &store.snapshot())
     }
 
     fn find(&self, key: &Digest) -> Option<usize> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = (low + high) / 2;
-            match Digest::from_bytes(self.bytes.get(HEAD + middle * ENTRY..)?.get(..DIGEST)?)?.cmp(key) {
+            match self.bytes.get(HEAD + middle * ENTRY..)?.get(..DIGEST)?.cmp(key.bytes()) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
                 Ordering::Equal => return Some(middle),
@@ -98,33 +119,58 @@ impl Snapshot {
         Entry::read(self.bytes.get(HEAD + place * ENTRY..)?)
     }
 
-    /// The bytes of a snapshot of these records.
-    fn write(mut records: Vec<(Digest, Stamp, Vec<u8>)>) -> Vec<u8> {
-        records.sort_by_key(|(key, ..)| *key);
-        records.dedup_by_key(|(key, ..)| *key);
-        let mut bytes = vec![0; DIGEST];
-        bytes.extend((records.len() as u64).to_le_bytes());
-        let mut at = (HEAD + records.len() * ENTRY) as u64;
-        for (key, stamp, text) in &records {
-            bytes.extend(key.bytes());
-            let end = at + text.len() as u64;
-            [at, end].iter().chain(stamp).for_each(|it| bytes.extend(it.to_le_bytes()));
-            at = end;
-        }
-        records.iter().for_each(|(_, _, text)| bytes.extend(text));
-        let check = bytes.get(DIGEST..).map(Digest::of);
-        bytes.iter_mut().zip(check.iter().flat_map(|it| it.bytes())).for_each(|(slot, it)| *slot = *it);
-        bytes
+    /// What is told of the files of an object.
+    fn files(&self, place: usize) -> &[u8] {
+        let start = |place: usize| self.entry(place).map(|entry| entry.files as usize);
+        let end = if place + 1 < self.len() { start(place + 1) } else { Some(self.bytes.len()) };
+        start(place).zip(end).and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or_default()
     }
+}
+
+/// The bytes of a snapshot.
+fn written(mut entries: Vec<(Entry, Vec<u8>)>) -> Vec<u8> {
+    entries.sort_by_key(|(entry, _)| entry.done.key);
+    entries.dedup_by_key(|(entry, _)| entry.done.key);
+    let mut bytes = vec![0; DIGEST];
+    [FORM, entries.len() as u64].iter().for_each(|it| bytes.extend(it.to_le_bytes()));
+    let mut at = HEAD + entries.len() * ENTRY;
+    for (entry, files) in &entries {
+        Entry { files: at as u64, ..*entry }.write(&mut bytes);
+        at += files.len();
+    }
+    entries.iter().for_each(|(_, files)| bytes.extend(files));
+    let check = bytes.get(DIGEST..).map(Digest::of);
+    bytes.iter_mut().zip(check.iter().flat_map(|it| it.bytes())).for_each(|(slot, it)| *slot = *it);
+    bytes
 }
 
 impl Entry {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (key, rest) = bytes.split_at_checked(DIGEST)?;
+        let (output, rest) = rest.split_at_checked(DIGEST)?;
         let at = |place: usize| word(rest.get(place * WORD..)?);
-        let stamp = [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?, at(7)?];
-        Some(Self { key: Digest::from_bytes(key)?, start: at(0)?, end: at(1)?, stamp })
+        let answer_length = Some(f64::from_bits(at(1)?)).filter(|it| !it.is_nan());
+        let [key, output] = [Digest::from_bytes(key)?, Digest::from_bytes(output)?];
+        let done = Done { key, output, bytes: at(0)?, answer_length };
+        Some(Self { done, stamp: [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?, at(7)?], files: at(8)? })
     }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let Done { key, output, bytes: length, answer_length } = &self.done;
+        [key, output].iter().for_each(|it| bytes.extend(it.bytes()));
+        let words = [*length, answer_length.unwrap_or(f64::NAN).to_bits()];
+        words.iter().chain(&self.stamp).chain([&self.files]).for_each(|it| bytes.extend(it.to_le_bytes()));
+    }
+}
+
+/// The files of an object, each with its length.
+fn files(mut bytes: &[u8]) -> impl Iterator<Item = (&str, u64)> {
+    std::iter::from_fn(move || {
+        let (length, name) = (word(bytes)?, word(bytes.get(WORD..)?)? as usize);
+        let (name, rest) = bytes.get(2 * WORD..)?.split_at_checked(name)?;
+        bytes = rest;
+        Some((std::str::from_utf8(name).ok()?, length))
+    })
 }
 
 fn word(bytes: &[u8]) -> Option<u64> {
@@ -136,26 +182,16 @@ impl Store {
         self.root().join("records.snapshot")
     }
 
-    /// Keeps what records say, for a quicker look next time; nothing where they are few.
-    ///
-    /// # Errors
-    /// Where it cannot be written; nothing but speed is lost by that.
-    pub fn remember<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Result<(), StoreError> {
-        let entry = |record: &Record| {
-            let stamp = stamp(&fs::metadata(self.record_file(&record.key)).ok()?);
-            let text = serde_json::to_vec(&Record { fields: Value::Null, ..record.clone() }).ok()?;
-            Some((record.key, stamp, text))
-        };
-        let entries: Vec<_> = records.filter_map(entry).collect();
-        if entries.len() < WORTHWHILE {
-            return Ok(());
+    /// What a snapshot is to say of a record, and of the files of its object.
+    fn entry(&self, key: &Digest) -> Option<(Entry, Vec<u8>)> {
+        let stamp = stamp(&fs::metadata(self.record_file(key)).ok()?);
+        let record: Record = self.record(key)?;
+        let mut files = Vec::new();
+        for file in &record.files {
+            [file.bytes, file.name.len() as u64].iter().for_each(|it| files.extend(it.to_le_bytes()));
+            files.extend(file.name.as_bytes());
         }
-        let path = self.snapshot();
-        let scratch = self.root().join("scratch").join(format!("snapshot-{}", std::process::id()));
-        let mut file = disk::create(&scratch)?;
-        disk::write(&mut file, &scratch, &Snapshot::write(entries))?;
-        // It need not be durable: what a power cut leaves of it is found by its digest.
-        durable::rename(&scratch, &path)
+        Some((Entry { done: Done::from(&record), stamp, files: 0 }, files))
     }
 }
 
@@ -194,7 +230,7 @@ mod tests {
             seconds: 0.5,
             finished: 1,
             run: "1".into(),
-            metrics: BTreeMap::new(),
+            metrics: if at == 8 { [("completions/mean_length".to_owned(), 8.0)].into() } else { BTreeMap::new() },
             cost: None,
             review: None,
         };
@@ -203,13 +239,17 @@ mod tests {
         (folder, store, records)
     }
 
+    fn remember(store: &Store, records: &[Record]) {
+        Snapshot::read(store).renewed(store, records.iter().map(Done::from)).unwrap();
+    }
+
     #[test]
     fn a_record_that_has_not_changed_is_taken_from_the_snapshot() {
         let (_folder, store, records) = store(300);
-        store.remember(records.iter()).unwrap();
+        remember(&store, &records);
         let snapshot = Snapshot::read(&store);
-        let seen = snapshot.done(&store, &records[7].key).unwrap();
-        assert_eq!(*seen, Record { fields: Value::Null, ..records[7].clone() });
+        assert_eq!(snapshot.done(&store, &records[7].key), Some(Done::from(&records[7])));
+        assert_eq!(snapshot.done(&store, &records[8].key).unwrap().answer_length, Some(8.0));
         let snapshot = Snapshot::read(&store);
         // Damaged without a change of its length, and removed: the files have the last word.
         let path = store.record_file(&records[7].key);
@@ -224,7 +264,7 @@ mod tests {
     #[test]
     fn a_damaged_snapshot_is_no_snapshot() {
         let (_folder, store, records) = store(300);
-        store.remember(records.iter()).unwrap();
+        remember(&store, &records);
         let whole = fs::read(store.snapshot()).unwrap();
         for at in [0, 31, 32, 1_000, whole.len() - 1] {
             let mut bytes = whole.clone();
@@ -237,9 +277,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_of_an_earlier_snapshot_is_what_is_as_it_was() {
+        let (_folder, store, records) = store(300);
+        remember(&store, &records);
+        let first = fs::read(store.snapshot()).unwrap();
+        remember(&store, &records);
+        assert_eq!(fs::read(store.snapshot()).unwrap(), first);
+        // A record that was written anew, as its step was made once more, is told of as it is now.
+        let other = Record { bytes: 5, ..records[7].clone() };
+        store.write_record(&other, &store.root().join("scratch/record")).unwrap();
+        fs::remove_file(store.record_file(&records[8].key)).unwrap();
+        remember(&store, &records);
+        let snapshot = Snapshot::read(&store);
+        assert_eq!(snapshot.len(), 299);
+        assert_eq!(snapshot.done(&store, &records[7].key), Some(Done::from(&other)));
+        assert_eq!(snapshot.done(&store, &records[9].key), Some(Done::from(&records[9])));
+    }
+
+    #[test]
     fn few_records_are_not_worth_a_snapshot() {
         let (_folder, store, records) = store(10);
-        store.remember(records.iter()).unwrap();
+        remember(&store, &records);
         assert!(!store.snapshot().exists());
     }
 }

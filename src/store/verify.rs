@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Damage, Folder, Record, Store, StoreError, disk, durable};
+use super::{Damage, Done, Folder, Store, StoreError, disk, durable};
 use crate::base::digest::Digest;
 
 impl Store {
@@ -20,12 +20,12 @@ impl Store {
         found
     }
 
-    /// Reads an object's content against its name. The record of a maker, where there is one, tells which file it is.
+    /// Reads an object's content against its name. The step that made it, where there is one, tells which file it is.
     #[must_use]
-    pub fn inspect(&self, digest: &Digest, record: Option<&Record>) -> Option<Damage> {
+    pub fn inspect(&self, digest: &Digest, maker: Option<&Done>) -> Option<Damage> {
         let path = self.object(digest);
-        let damage = match record {
-            Some(record) => self.damage(record),
+        let damage = match maker {
+            Some(done) => self.damage(done),
             None => Folder::read(&path).map_or_else(
                 |_| Some(Damage { digest: *digest, file: None }),
                 |folder| (folder.digest() != *digest).then_some(Damage { digest: *digest, file: None }),
