@@ -32,7 +32,7 @@ impl Digest {
     /// All 64 hexadecimal digits, the form used for file names.
     #[must_use]
     pub fn hex(&self) -> String {
-        String::from_utf8_lossy(&self.text()).into_owned()
+        self.to_string()
     }
 
     fn text(&self) -> [u8; 64] {
@@ -108,7 +108,8 @@ impl StreamHasher {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.hex())
+        // Digits are ASCII.
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names that nothing uses. They are no errors, but a step that nobody asked for costs as much as one that somebody did.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use crate::{
     base::diagnostic::{Diagnostic, Diagnostics},
@@ -30,7 +30,8 @@ pub fn unused(recipe: &File) -> Diagnostics {
 /// What is used in some items, and what is not.
 #[derive(Default)]
 struct Used<'a> {
-    names: BTreeSet<&'a str>,
+    /// Only ever asked whether they hold a name.
+    names: HashSet<&'a str>,
     warnings: Diagnostics,
 }
 
@@ -91,7 +92,7 @@ impl<'a> Used<'a> {
     fn inner(&mut self, items: &'a [Item]) {
         let mut used = Used::default();
         used.items(items);
-        let own: BTreeSet<&str> = items.iter().filter_map(defined).collect();
+        let own: HashSet<&str> = items.iter().filter_map(defined).collect();
         self.names.extend(used.names.difference(&own));
         self.warnings.extend(used.warnings);
     }
@@ -139,7 +140,7 @@ impl<'a> Used<'a> {
     }
 
     /// What the body of a loop uses.
-    fn body(&mut self, body: &'a Expr) -> BTreeSet<&'a str> {
+    fn body(&mut self, body: &'a Expr) -> HashSet<&'a str> {
         let mut used = Used::default();
         used.expr(body);
         self.names.extend(&used.names);

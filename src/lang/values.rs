@@ -128,9 +128,22 @@ impl Value {
         }
     }
 
+    /// Every artifact in the value, in order.
+    pub fn artifacts(&self) -> impl Iterator<Item = &Artifact> {
+        let (one, elements, members): (_, &[Element], &[(Vec<String>, Self)]) = match self {
+            Self::Artifact(artifact) => (Some(artifact), &[], &[]),
+            Self::List(elements) => (None, elements, &[]),
+            Self::Collection(members) => (None, &[], members),
+            _ => (None, &[], &[]),
+        };
+        let values = elements.iter().map(|it| &it.value).chain(members.iter().map(|(_, value)| value));
+        one.into_iter()
+            .chain(values.filter_map(|it| if let Self::Artifact(artifact) = it { Some(artifact) } else { None }))
+    }
+
     /// Every artifact in the value, in order, with its key.
     #[must_use]
-    pub fn artifacts(&self) -> Vec<(String, &Artifact)> {
+    pub fn keyed_artifacts(&self) -> Vec<(String, &Artifact)> {
         match self {
             Self::Artifact(artifact) => vec![(String::new(), artifact)],
             Self::List(elements) => elements

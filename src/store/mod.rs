@@ -76,7 +76,7 @@ impl Store {
     pub fn object(&self, digest: &Digest) -> PathBuf {
         let name = digest.hex();
         let (shelf, _) = name.split_at(2);
-        self.root.join("objects").join(shelf).join(&name)
+        self.root.join(format!("objects/{shelf}/{name}"))
     }
 
     /// Where a step may keep states to go on from, under its own key.
@@ -92,7 +92,7 @@ impl Store {
     }
 
     fn record_file(&self, key: &Digest) -> PathBuf {
-        self.root.join("records").join(format!("{key}.json"))
+        self.root.join(format!("records/{key}.json"))
     }
 
     /// Makes the folders that writing needs, and clears what dead processes left half made.

@@ -195,7 +195,7 @@ impl<'a> Evaluator<'a> {
                 each(schedule, &mut |value| found = found.take().or_else(|| self.taint(value)));
                 found
             }
-            other => other.artifacts().into_iter().find_map(|(_, artifact)| artifact.taint.clone()),
+            other => other.artifacts().find_map(|artifact| artifact.taint.clone()),
         }
     }
 

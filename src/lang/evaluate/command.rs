@@ -52,7 +52,7 @@ impl<'a> Evaluator<'a> {
         let ports: Vec<Port<'a>> = ports.into_iter().map(|(name, span, it)| self.port(name, span, it, scope)).collect();
         self.check_places(stage, &settings, &written, &ports, callee);
         self.check_labels(&returns, &ports, scope);
-        let artifacts = || ports.iter().flat_map(|it| it.value.artifacts()).map(|(_, artifact)| artifact);
+        let artifacts = || ports.iter().flat_map(|it| it.value.artifacts());
         let taint = artifacts().find_map(|it| it.taint.clone()).filter(|_| returns != Type::Report);
         let mut call = call(stage, settings, &ports, &returns, expr.span, scope);
         call.argument_spans.insert("returns", ty.map_or(callee, |it| it.span));
@@ -246,8 +246,8 @@ impl<'a> Evaluator<'a> {
             return;
         }
         for port in ports {
-            let taints = port.value.artifacts().into_iter().filter(|(_, it)| matches!(it.ty, Type::Dataset(_)));
-            let taint = taints.filter_map(|(_, it)| it.taint.clone()).next();
+            let mut datasets = port.value.artifacts().filter(|it| matches!(it.ty, Type::Dataset(_)));
+            let taint = datasets.find_map(|it| it.taint.clone());
             if let Some(taint) = taint {
                 self.diagnostics.push(taint.refused(port.value_span, COMMAND, port.name, &scope.address));
             }

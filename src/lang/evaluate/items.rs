@@ -209,10 +209,11 @@ impl<'a> Evaluator<'a> {
     fn binding(&mut self, binding: &'a Binding, scope: &Scope) -> Value {
         self.diagnostics.extend(label(binding.label.as_ref(), &["eval"]));
         let value = self.eval(&binding.value, scope);
-        if !self.dry && !scope.address.contains('.') {
-            let keyed = matches!(value, Value::List(_) | Value::Collection(_));
-            let members: Vec<_> = value.artifacts().into_iter().filter_map(|(key, it)| Some((key, it.step?))).collect();
-            if keyed && !members.is_empty() {
+        let keyed = matches!(value, Value::List(_) | Value::Collection(_));
+        if keyed && !self.dry && !scope.address.contains('.') {
+            let members: Vec<_> =
+                value.keyed_artifacts().into_iter().filter_map(|(key, it)| Some((key, it.step?))).collect();
+            if !members.is_empty() {
                 self.program.collections.insert(binding.name.text.clone(), members);
             }
         }
@@ -251,7 +252,8 @@ impl<'a> Evaluator<'a> {
             self.diagnostics.push(complaint.maybe_hint(hint));
             return;
         };
-        let members: Vec<_> = value.artifacts().into_iter().filter_map(|(key, it)| Some((key, it.step?))).collect();
+        let members: Vec<_> =
+            value.keyed_artifacts().into_iter().filter_map(|(key, it)| Some((key, it.step?))).collect();
         let output = match (&value, members.as_slice()) {
             (Value::Unknown(_), _) => return,
             // What stands in for a mistake.

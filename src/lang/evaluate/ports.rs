@@ -50,7 +50,7 @@ pub(super) fn call(
     for port in ports {
         let name: Shared = port.name.into();
         call.argument_spans.insert(name.clone(), port.value_span);
-        let steps: Vec<StepId> = port.value.artifacts().into_iter().filter_map(|(_, it)| it.step).collect();
+        let steps: Vec<StepId> = port.value.artifacts().filter_map(|it| it.step).collect();
         match &port.value {
             Value::Path(path) => _ = call.files.insert(name.to_string(), path.into()),
             _ if !steps.is_empty() => _ = call.inputs.insert(name, steps),

@@ -100,12 +100,16 @@ impl Scope {
 
     /// The scope of what fills a parameter of the step at this address.
     pub fn argument(&self, name: &str) -> Self {
-        Self { address: format!("{}.{name}", self.address), ..self.clone() }
+        self.at(format!("{}.{name}", self.address))
     }
 
     /// The scope of one member of a list or collection at this address.
     pub fn member(&self, key: &str) -> Self {
-        Self { address: format!("{}[{key}]", self.address), ..self.clone() }
+        self.at(format!("{}[{key}]", self.address))
+    }
+
+    fn at(&self, address: String) -> Self {
+        Self { frame: self.frame, locals: self.locals.clone(), address }
     }
 
     /// The variable of that name with its value and its key.

@@ -36,13 +36,13 @@ const MOST_ALIKE: usize = 32;
 impl<'a> Evaluator<'a> {
     /// Adds a step, and gives what it makes.
     pub(super) fn step(&mut self, stage: &'a Signature<'a>, values: Vec<Placed>, span: Span, scope: &Scope) -> Value {
-        let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts()).map(|(_, artifact)| artifact);
+        let artifacts = || values.iter().flat_map(|(value, _)| value.artifacts());
         // What a stage holds its rows against leaves no trace in them but what is left out.
         let sources =
             || stage.parameters.iter().zip(&values).filter(|(it, _)| !it.examines).map(|(_, (value, _))| value);
         let taint = sources().find_map(|value| self.taint(value));
         let kinds = sources().flat_map(|value| value.artifacts());
-        let kinds = kinds.filter_map(|(_, it)| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
+        let kinds = kinds.filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
         let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
         let returns = self.returns(stage, inherited, &values);
         let fits = self.check_shapes(stage, &values);
@@ -82,7 +82,7 @@ impl<'a> Evaluator<'a> {
             let name = parameter.key.clone();
             match value {
                 value if parameter.ty.is_artifact() => {
-                    let steps: Vec<StepId> = value.artifacts().into_iter().filter_map(|(_, it)| it.step).collect();
+                    let steps: Vec<StepId> = value.artifacts().filter_map(|it| it.step).collect();
                     if !steps.is_empty() {
                         call.inputs.insert(name, steps);
                     }
@@ -151,7 +151,7 @@ impl<'a> Evaluator<'a> {
                 let message = format!("`{}` needs at least one model", stage.path);
                 self.diagnostics.push(Diagnostic::error(*span, message));
             }
-            let models = value.artifacts();
+            let models = value.keyed_artifacts();
             let known: Vec<_> = models.iter().filter_map(|(key, it)| Some((key, it.shape.as_ref()?))).collect();
             let Some(((first, one), rest)) = known.split_first() else { continue };
             for (key, other) in rest {
@@ -197,7 +197,7 @@ impl<'a> Evaluator<'a> {
                 Value::Collection(members) => members.len(),
                 _ => return None,
             };
-            Some(members).filter(|it| *it == value.artifacts().len())
+            Some(members).filter(|it| *it == value.artifacts().count())
         };
         if let (Some(models), Some(reports)) = (count(models), count(reports))
             && models != reports
@@ -207,8 +207,8 @@ impl<'a> Evaluator<'a> {
             self.diagnostics.push(complaint.hint("score each: `for model in models { eval(model, data) }`"));
         }
         // A report beside another model than the one it is of would choose the wrong one.
-        let steps: Vec<Option<StepId>> = models.artifacts().into_iter().map(|(_, it)| it.step).collect();
-        for ((key, model), (_, report)) in models.artifacts().into_iter().zip(reports.artifacts()) {
+        let steps: Vec<Option<StepId>> = models.artifacts().map(|it| it.step).collect();
+        for ((key, model), report) in models.keyed_artifacts().into_iter().zip(reports.artifacts()) {
             let call = report.step.and_then(|it| self.program.calls.get(it.0));
             let of = call.and_then(|it| it.inputs.get("model")?.first().copied());
             if of.is_some() && of != model.step && steps.contains(&of) {
@@ -218,7 +218,7 @@ impl<'a> Evaluator<'a> {
                 return;
             }
         }
-        for (_, report) in reports.artifacts().into_iter().filter(|(_, it)| !it.foreign) {
+        for report in reports.artifacts().filter(|it| !it.foreign) {
             let made_by = report.step.and_then(|it| self.program.calls.get(it.0)).map(|it| it.stage.as_str());
             if made_by.is_some() && !is_report_field(made_by, by) {
                 let fields = report_fields(made_by);
@@ -251,7 +251,7 @@ impl<'a> Evaluator<'a> {
     fn check_merge(&mut self, stage: &Signature<'_>, values: &[Placed]) {
         let mut models: Vec<(String, &Artifact, Span)> = Vec::new();
         for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
-            for (key, artifact) in value.artifacts().into_iter().filter(|(_, it)| it.shape.is_some()) {
+            for (key, artifact) in value.keyed_artifacts().into_iter().filter(|(_, it)| it.shape.is_some()) {
                 let key = if key.is_empty() { parameter.name.to_owned() } else { key.to_string() };
                 models.push((key, artifact, *span));
             }
@@ -283,8 +283,14 @@ impl<'a> Evaluator<'a> {
 
     /// A text that was written for one tokenizer is of little use to a model that reads with another.
     fn check_tokenizers(&mut self, stage: &Signature<'_>, values: &[Placed]) {
-        let all = || values.iter().flat_map(|(value, span)| value.artifacts().into_iter().map(move |it| (it, *span)));
-        let mut models = all()
+        // Most steps have nothing to compare, and are asked first.
+        let own = |value: &Value| value.artifacts().any(|it| it.ty == Type::Model && it.tokenizer.is_some());
+        if !values.iter().any(|(value, _)| own(value)) {
+            return;
+        }
+        let keyed =
+            values.iter().flat_map(|(value, span)| value.keyed_artifacts().into_iter().map(move |it| (it, *span)));
+        let mut models = keyed
             .filter(|((_, it), _)| it.ty == Type::Model)
             .filter_map(|((key, it), span)| it.tokenizer.map(|tokenizer| (key, tokenizer, span)));
         let Some((first, own, _)) = models.next() else { return };
@@ -299,7 +305,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         for (parameter, (value, span)) in stage.parameters.iter().zip(values).filter(|(it, _)| it.trains) {
-            let other = value.artifacts().into_iter().find_map(|(_, it)| it.tokenizer);
+            let other = value.artifacts().find_map(|it| it.tokenizer);
             let Some(other) = other.filter(|it| !self.alike(own, *it, MOST_ALIKE)) else { continue };
             let (own, other) = (self.address(own), self.address(other));
             let message =
@@ -372,9 +378,9 @@ impl<'a> Evaluator<'a> {
 fn tokenizer(values: &[Placed]) -> Option<StepId> {
     let known = |wanted: &dyn Fn(&Type) -> bool| {
         let all = values.iter().flat_map(|(value, _)| value.artifacts());
-        all.filter(|(_, it)| wanted(&it.ty)).find_map(|(_, it)| it.tokenizer)
+        all.filter(|it| wanted(&it.ty)).find_map(|it| it.tokenizer)
     };
-    let has_model = values.iter().flat_map(|(value, _)| value.artifacts()).any(|(_, it)| it.ty == Type::Model);
+    let has_model = values.iter().flat_map(|(value, _)| value.artifacts()).any(|it| it.ty == Type::Model);
     match known(&|it| *it == Type::Model) {
         None if has_model => None,
         found => found
