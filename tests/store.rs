@@ -250,8 +250,8 @@ fn the_index_tells_what_the_files_tell_and_may_be_deleted_or_damaged() {
     for name in ["k", "l", "m"] {
         make(&store, &key(name), &one_file(name));
     }
-    let told = || Indexed::new(&store).of_stage("toy").all().to_vec();
-    let truth = Records::new(&store).of_stage("toy").all().to_vec();
+    let told = || Indexed::new(&store).of_stage("toy").all().collect::<Vec<_>>();
+    let truth = Records::new(&store).of_stage("toy").all().collect::<Vec<_>>();
     assert_eq!(truth.len(), 3);
     let before = contents(store.root());
 

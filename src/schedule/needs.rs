@@ -33,7 +33,7 @@ impl Schedule {
         };
         let Some(now) = key_fields(step, files, &stand_in) else { return Vec::new() };
         let past = history.of_stage(&step.stage);
-        let same = past.all().iter().filter(|record| {
+        let same = past.all().filter(|record| {
             let then: Option<KeyFields> = serde_json::from_value(record.fields.clone()).ok();
             then.is_some_and(|then| differences(&then, &now).iter().all(|it| it.input().is_some()))
         });

@@ -24,7 +24,7 @@ pub(super) struct Pace {
 impl Pace {
     /// The pace of a stage by its newest records; None where none of them was measured.
     pub(super) fn of(past: &Past) -> Option<Self> {
-        let measured: Vec<(f64, f64)> = past.all().iter().take(LOOK_BACK).filter_map(|it| measured(it)).collect();
+        let measured: Vec<(f64, f64)> = past.all().take(LOOK_BACK).filter_map(|it| measured(&it)).collect();
         Self::through(&measured)
     }
 
@@ -53,7 +53,7 @@ impl Pace {
 
     /// Seconds for so much work of a step at an address. What it took there before counts the more the longer that was.
     pub(super) fn at(&self, address: &str, past: &Past, work: f64) -> f64 {
-        let Some((then, took)) = past.at(address).first().and_then(|record| measured(record)) else {
+        let Some((then, took)) = past.at(address).next().and_then(|record| measured(&record)) else {
             return self.seconds(work);
         };
         self.seconds(work) * (took / self.seconds(then)).powf(took / (took + NOISE))

@@ -56,7 +56,7 @@ const SLACK: f64 = 1.15;
 
 /// The cost of the newest use of the stage at the same address, else of its newest use at all.
 pub(super) fn of(step: &Step, past: &Past) -> Option<Price> {
-    let record = past.at(&step.address).first().or(past.all().first())?;
+    let record = past.at(&step.address).next().or_else(|| past.all().next())?;
     Some(Price {
         seconds: record.seconds,
         alone: record.seconds,
@@ -201,16 +201,16 @@ fn estimates(
 
 /// The newest record of a step at the same address and of about the same work.
 fn like(step: &Step, estimate: &Estimate, past: &Past, usual: &Machine) -> Option<(Rc<Record>, Cost)> {
-    let record = past.at(&step.address).first()?;
+    let record = past.at(&step.address).next()?;
     let cost = record.cost.clone()?;
     let ratio = usual.seconds(&estimate.work) / cost.weight?;
-    (0.25..4.0).contains(&ratio).then(|| (Rc::clone(record), cost))
+    (0.25..4.0).contains(&ratio).then_some((record, cost))
 }
 
 /// What a step holds at most: the estimate, or more where it once held more.
 fn memory(step: &Step, estimate: &Estimate, past: &Past, threads: usize) -> u64 {
     let told = bytes(estimate, threads);
-    let then = past.at(&step.address).first().and_then(|record| record.cost.as_ref());
+    let then = past.at(&step.address).next().and_then(|record| record.cost.clone());
     let then = then.filter(|cost| cost.beside == 0).and_then(|cost| Some((cost.peak?, cost.memory?)));
     let grown = then.map_or(0.0, |(peak, then)| told as f64 * SLACK * peak as f64 / then.max(1) as f64);
     told.max(grown as u64)

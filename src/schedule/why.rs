@@ -55,9 +55,11 @@ impl Comparer {
         if let Some(record) = key.and_then(|key| past.of_key(key)) {
             return Why::Lost { object: record.output };
         }
-        let here = past.at(&step.address);
-        let candidates = if here.is_empty() { past.all() } else { here };
-        let compared = candidates.iter().take(LOOK_BACK).filter_map(|record| {
+        let mut candidates: Vec<Rc<Record>> = past.at(&step.address).take(LOOK_BACK).collect();
+        if candidates.is_empty() {
+            candidates = past.all().take(LOOK_BACK).collect();
+        }
+        let compared = candidates.iter().filter_map(|record| {
             let then = self.fields(record)?;
             Some((differences(&then, fields), record))
         });

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{Done, Glance, Record, Store};
+use super::{Done, Glance, Record, Store, record::Outline};
 use crate::base::digest::Digest;
 
 /// A view of the records.
@@ -18,41 +18,42 @@ pub trait History {
     fn of_stage(&self, stage: &str) -> Rc<Past>;
 }
 
-/// The records of one stage, the newest first.
-#[derive(Debug, Default)]
+/// The records of one stage, the newest first. Each is read when it is asked for.
+#[derive(Default)]
 pub struct Past {
-    all: Vec<Rc<Record>>,
-    by_address: BTreeMap<String, Vec<Rc<Record>>>,
-    by_key: BTreeMap<Digest, Rc<Record>>,
+    /// None where nothing was ever made.
+    store: Option<Store>,
+    all: Vec<Digest>,
+    by_address: BTreeMap<String, Vec<Digest>>,
+    read: RefCell<BTreeMap<Digest, Option<Rc<Record>>>>,
 }
 
 impl Past {
-    /// Sorts records, which must come with the newest first.
+    /// The past of these keys, each with the address that its step had, which must come with the newest first.
     #[must_use]
-    pub fn new(all: Vec<Rc<Record>>) -> Self {
-        let mut past = Self { all, ..Self::default() };
-        for record in &past.all {
-            past.by_address.entry(record.address.clone()).or_default().push(Rc::clone(record));
-            past.by_key.insert(record.key, Rc::clone(record));
+    pub fn new(store: &Store, keys: Vec<(Digest, String)>) -> Self {
+        let mut past = Self { store: Some(store.clone()), ..Self::default() };
+        for (key, address) in keys {
+            past.all.push(key);
+            past.by_address.entry(address).or_default().push(key);
         }
         past
     }
 
-    #[must_use]
-    pub fn all(&self) -> &[Rc<Record>] {
-        &self.all
+    pub fn all(&self) -> impl Iterator<Item = Rc<Record>> {
+        self.all.iter().filter_map(|key| self.of_key(key))
     }
 
     /// Those that were made under an address.
-    #[must_use]
-    pub fn at(&self, address: &str) -> &[Rc<Record>] {
-        self.by_address.get(address).map(Vec::as_slice).unwrap_or_default()
+    pub fn at(&self, address: &str) -> impl Iterator<Item = Rc<Record>> {
+        self.by_address.get(address).into_iter().flatten().filter_map(|key| self.of_key(key))
     }
 
     /// The one of a key, whether its object is there or not.
     #[must_use]
-    pub fn of_key(&self, key: &Digest) -> Option<&Record> {
-        self.by_key.get(key).map(Rc::as_ref)
+    pub fn of_key(&self, key: &Digest) -> Option<Rc<Record>> {
+        let read = || self.store.as_ref()?.record(key).map(Rc::new);
+        self.read.borrow_mut().entry(*key).or_insert_with(read).clone()
     }
 }
 
@@ -61,11 +62,11 @@ impl Past {
 pub(super) struct Pasts(RefCell<BTreeMap<String, Rc<Past>>>);
 
 impl Pasts {
-    pub(super) fn get(&self, stage: &str, read: impl FnOnce() -> Vec<Rc<Record>>) -> Rc<Past> {
+    pub(super) fn get(&self, stage: &str, read: impl FnOnce() -> Past) -> Rc<Past> {
         let mut pasts = self.0.borrow_mut();
         match pasts.get(stage) {
             Some(past) => Rc::clone(past),
-            None => Rc::clone(pasts.entry(stage.to_owned()).or_insert_with(|| Rc::new(Past::new(read())))),
+            None => Rc::clone(pasts.entry(stage.to_owned()).or_insert_with(|| Rc::new(read()))),
         }
     }
 }
@@ -83,10 +84,10 @@ impl History for Unrecorded {
     }
 }
 
-/// The history as the files tell it. They are read all at once, when the first question needs it.
+/// The history as the files tell it. They are looked through all at once, when the first question needs it.
 pub struct Records<'a> {
     store: &'a Store,
-    all: OnceCell<Vec<Rc<Record>>>,
+    all: OnceCell<Vec<Outline>>,
     glance: Glance,
     pasts: Pasts,
 }
@@ -107,9 +108,10 @@ impl<'a> Records<'a> {
         &self.glance
     }
 
-    pub(super) fn read(&self, stage: &str) -> Vec<Rc<Record>> {
-        let all = self.all.get_or_init(|| self.store.records().into_iter().map(Rc::new).collect());
-        all.iter().filter(|record| record.stage == stage).cloned().collect()
+    pub(super) fn read(&self, stage: &str) -> Past {
+        let all = self.all.get_or_init(|| self.store.outlines());
+        let of_stage = all.iter().filter(|it| it.stage == stage);
+        Past::new(self.store, of_stage.map(|it| (it.key, it.address.clone())).collect())
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::base::digest::Digest;
 
 /// The version of what the index holds; an index of another version is made anew.
-const FORMAT: &[u8] = b"2";
+const FORMAT: &[u8] = b"3";
 
 /// A file changed this recently may change again without its time or its size telling.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -81,12 +81,17 @@ impl Index {
         self.with(|trees| trees.database.flush());
     }
 
-    /// The keys of a stage's records, the newest first; None where the index cannot tell.
-    pub(super) fn keys(&self, stage: &str) -> Option<Vec<Digest>> {
+    /// The keys of a stage's records, each with the address of its step, the newest first; None where the index cannot
+    /// tell.
+    pub(super) fn keys(&self, stage: &str) -> Option<Vec<(Digest, String)>> {
         let prefix = [stage.as_bytes(), &[0]].concat();
         let keys =
             self.with(|trees| trees.records.scan_prefix(&prefix).values().rev().collect::<Result<Vec<_>, _>>())?;
-        keys.iter().map(|key| str::from_utf8(key).ok()?.parse().ok()).collect()
+        let read = |value: &sled::IVec| {
+            let (key, address) = str::from_utf8(value).ok()?.split_once(' ')?;
+            Some((key.parse().ok()?, address.to_owned()))
+        };
+        keys.iter().map(read).collect()
     }
 
     /// The digest of a file, without reading it where its size and time of change are those of last time.
@@ -161,7 +166,7 @@ impl Trees {
     }
 
     fn add(&self, record: &Record) -> sled::Result<()> {
-        self.records.insert(name(record), record.key.hex().as_bytes())?;
+        self.records.insert(name(record), format!("{} {}", record.key, record.address).as_bytes())?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, rc::Rc};
 
-use super::{Done, Glance, History, Index, Past, Record, Records, Store, StoreError, history::Pasts};
+use super::{Done, Glance, History, Index, Past, Records, Store, StoreError, history::Pasts};
 use crate::base::digest::Digest;
 
 /// The history by way of the index, which is opened when it is first needed, or of the files where it cannot be.
@@ -50,13 +50,12 @@ impl<'a> Indexed<'a> {
         self.files.glance().remember(made)
     }
 
-    fn indexed(&self, stage: &str) -> Option<Vec<Rc<Record>>> {
+    fn indexed(&self, stage: &str) -> Option<Past> {
         // To look at a store that is not there must not make one.
         if !self.store.root().exists() {
-            return Some(Vec::new());
+            return Some(Past::default());
         }
-        let keys = self.index()?.keys(stage)?;
-        Some(keys.iter().filter_map(|key| self.store.record(key)).map(Rc::new).collect())
+        self.index()?.keys(stage).map(|keys| Past::new(self.store, keys))
     }
 }
 

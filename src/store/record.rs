@@ -1,6 +1,6 @@
 //! A record says which step made which object, from what, and at what cost. It stands for itself.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{cmp::Reverse, collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +42,16 @@ pub struct Record {
     pub review: Option<Reviewed>,
 }
 
+/// What tells which records are to be read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Outline {
+    format: u32,
+    pub(super) key: Digest,
+    pub(super) stage: String,
+    pub(super) address: String,
+    finished: u64,
+}
+
 impl Store {
     /// The record of a key. One that cannot be read, or that is not of this key, is none.
     #[must_use]
@@ -60,12 +70,26 @@ impl Store {
     /// Every record that can be read, the newest first.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(self.root().join("records")) else { return Vec::new() };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let keys = names.filter_map(|name| name.strip_suffix(".json")?.parse().ok());
-        let mut records: Vec<Record> = keys.filter_map(|key| self.record(&key)).collect();
-        records.sort_by_key(|record| (std::cmp::Reverse(record.finished), record.key));
+        let mut records: Vec<Record> = self.recorded().filter_map(|key| self.record(&key)).collect();
+        records.sort_by_key(|record| (Reverse(record.finished), record.key));
         records
+    }
+
+    /// The outline of every record, the newest first. Whether a record is as it was written is seen when it is read.
+    pub(super) fn outlines(&self) -> Vec<Outline> {
+        let outline = |key: Digest| {
+            let outline: Outline = serde_json::from_slice(&fs::read(self.record_file(&key)).ok()?).ok()?;
+            (outline.format == FORMAT && outline.key == key).then_some(outline)
+        };
+        let mut outlines: Vec<Outline> = self.recorded().filter_map(outline).collect();
+        outlines.sort_by_key(|outline| (Reverse(outline.finished), outline.key));
+        outlines
+    }
+
+    /// The keys for which there are files.
+    fn recorded(&self) -> impl Iterator<Item = Digest> {
+        let entries = fs::read_dir(self.root().join("records")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok())
     }
 
     /// Removes the record of a key, so that its step is to be made again.
