@@ -9,7 +9,7 @@ use regimen::{
 };
 
 use crate::{
-    faults::{assert_sound, folder, plan, plan_of, run, run_keeping},
+    faults::{assert_sound, folder, plan, plan_of, run, run_keeping, strike_each},
     harness::Test,
 };
 
@@ -80,6 +80,15 @@ fn a_disk_that_fails_under_all_stages_is_told_of_and_harms_nothing() {
     }
 }
 
+/// Every operation in turn: `cargo test --test suite under_all_stages_in_turn -- --ignored --nocapture`. `STRIDE` leaves
+/// some out.
+#[test]
+#[ignore = "takes an hour"]
+fn a_disk_that_fails_under_all_stages_in_turn_is_told_of_and_harms_nothing() {
+    let stride = std::env::var("STRIDE").map_or(1, |it| it.parse().unwrap());
+    strike_each(EVERY_STAGE, Some(Duration::ZERO), stride, true);
+}
+
 /// No process may write a file longer than so many KiB, whoever writes it: the stages, the store, or the index's library.
 fn run_with_files_up_to(test: &Test, arguments: &str, kibibytes: u64) -> std::process::Output {
     // The signal that comes with it would end the process; without it there is an error.
@@ -118,7 +127,7 @@ fn files_that_cannot_grow_are_told_of_and_harm_nothing() {
 
 /// The keys of all records by stage, as a history tells them.
 fn all_stages(history: &dyn History) -> BTreeMap<&'static str, Vec<Digest>> {
-    let keys = |stage: &'static str| history.of_stage(stage).all().iter().map(|it| it.key).collect();
+    let keys = |stage: &'static str| history.of_stage(stage).all().map(|it| it.key).collect();
     stages::REGISTRY.iter().map(|stage| (stage.name, keys(stage.name))).collect()
 }
 
