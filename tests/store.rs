@@ -287,6 +287,37 @@ fn the_index_tells_what_the_files_tell_and_may_be_deleted_or_damaged() {
 }
 
 #[test]
+fn the_index_keeps_up_with_what_other_processes_write_and_remove() {
+    let (_folder, store) = store();
+    let told = || {
+        drop(index(&store));
+        let mut keys: Vec<Digest> = Indexed::new(&store).of_stage("toy").all().map(|it| it.key).collect();
+        keys.sort();
+        keys
+    };
+    let expected = |names: &[&str]| {
+        let mut keys: Vec<Digest> = names.iter().map(|name| key(name)).collect();
+        keys.sort();
+        keys
+    };
+    for name in ["k", "l", "m"] {
+        make(&store, &key(name), &one_file(name));
+    }
+    assert_eq!(told(), expected(&["k", "l", "m"]));
+    make(&store, &key("n"), &one_file("n"));
+    assert_eq!(told(), expected(&["k", "l", "m", "n"]));
+    // One more and one less, so that there are as many as before.
+    fs::remove_file(store.root().join(format!("records/{}.json", key("k")))).unwrap();
+    make(&store, &key("o"), &one_file("o"));
+    assert_eq!(told(), expected(&["l", "m", "n", "o"]));
+    // One that was lost and made again, later.
+    fs::remove_file(store.root().join(format!("records/{}.json", key("m")))).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    make(&store, &key("m"), &one_file("m"));
+    assert_eq!(told(), expected(&["l", "m", "n", "o"]));
+}
+
+#[test]
 fn a_file_is_digested_again_when_it_changes() {
     let (folder, store) = store();
     let index = index(&store);

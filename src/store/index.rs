@@ -6,6 +6,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     fs::{self, File, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -87,11 +88,7 @@ impl Index {
         let prefix = [stage.as_bytes(), &[0]].concat();
         let keys =
             self.with(|trees| trees.records.scan_prefix(&prefix).values().rev().collect::<Result<Vec<_>, _>>())?;
-        let read = |value: &sled::IVec| {
-            let (key, address) = str::from_utf8(value).ok()?.split_once(' ')?;
-            Some((key.parse().ok()?, address.to_owned()))
-        };
-        keys.iter().map(read).collect()
+        keys.iter().map(|value| told(value)).collect()
     }
 
     /// The digest of a file, without reading it where its size and time of change are those of last time.
@@ -153,16 +150,16 @@ impl Trees {
             self.files.clear()?;
             self.database.insert("format", FORMAT)?;
         }
-        // Counting names is cheap; only a store that another process wrote to, or that was cleaned, is read again.
-        let names = fs::read_dir(store.root().join("records")).map_or(0, Iterator::count);
-        if self.records.len() != names {
-            self.records.clear()?;
-            for record in store.records() {
-                self.add(&record)?;
+        let mut unseen: BTreeSet<Digest> = store.recorded().collect();
+        // Of a record that was made again the newest name stays.
+        for entry in self.records.iter().rev() {
+            let (name, value) = entry?;
+            if !told(&value).is_some_and(|(key, _)| unseen.remove(&key)) {
+                self.records.remove(name)?;
             }
-            self.database.flush()?;
         }
-        Ok(())
+        unseen.iter().filter_map(|key| store.record(key)).try_for_each(|record| self.add(&record))?;
+        self.database.flush().map(drop)
     }
 
     fn add(&self, record: &Record) -> sled::Result<()> {
@@ -188,6 +185,12 @@ fn name(record: &Record) -> Vec<u8> {
     name.extend(record.finished.to_be_bytes());
     name.extend(record.key.hex().into_bytes());
     name
+}
+
+/// What the index tells of a record: its key, and the address of its step.
+fn told(value: &[u8]) -> Option<(Digest, String)> {
+    let (key, address) = str::from_utf8(value).ok()?.split_once(' ')?;
+    Some((key.parse().ok()?, address.to_owned()))
 }
 
 /// Compares the index with its seal and removes the latter. An index without a seal was not closed: its process was

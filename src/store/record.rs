@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// The keys for which there are files.
-    fn recorded(&self) -> impl Iterator<Item = Digest> {
+    pub(super) fn recorded(&self) -> impl Iterator<Item = Digest> {
         let entries = fs::read_dir(self.root().join("records")).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok())
     }
