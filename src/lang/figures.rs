@@ -59,6 +59,13 @@ pub fn report_fields(stage: Option<&str>) -> Vec<&'static str> {
     }
 }
 
+/// Whether a figure is a part of all answers, rows or pairs, from 0 to 1.
+#[must_use]
+pub fn is_share(field: &str) -> bool {
+    let shares = ["pass1", "majority", "accuracy", "pass_at_"];
+    matches!(field, "format" | "language" | "mixed") || shares.iter().any(|it| field.starts_with(it))
+}
+
 /// A number that is known when the reports it reads are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Figure {

@@ -210,6 +210,7 @@ impl<'a> Evaluator<'a> {
                 Some(format!("write the bare number: `{}`", amount.value))
             }
             (Type::Int, Value::Float(_)) => Some("write a whole number".to_owned()),
+            (ty, Value::Schedule(_)) => Some(format!("what changes over the steps needs the type `Schedule<{ty}>`")),
             (Type::List(_), Value::Artifact(_)) => Some(format!("write a list: `[{}]`", self.sources.slice(span))),
             (Type::RewardModel, Value::Artifact(artifact)) if artifact.ty == Type::Model => {
                 Some("train one on preferences: `reward_model(model, pairs)`".to_owned())

@@ -6,7 +6,10 @@ use crate::{
         predicate::{Comparison, Predicate},
         units::Unit,
     },
-    lang::{figures::Condition, values::Value},
+    lang::{
+        figures::{Condition, Figure, is_share},
+        values::Value,
+    },
     syntax::ast::BinaryOp,
 };
 
@@ -37,6 +40,8 @@ pub(super) fn compare(op: Comparison, left: Value, right: Value) -> Result<Value
         }
         (Value::Figure(_), _) | (_, Value::Figure(_)) => {
             if let (Some(left), Some(right)) = (figure(&left), figure(&right)) {
+                beyond(&left, &right, Operand::Right)?;
+                beyond(&right, &left, Operand::Left)?;
                 return Ok(Value::Condition(Condition::Compare { op, left, right }));
             }
         }
@@ -56,6 +61,19 @@ pub(super) fn compare(op: Comparison, left: Value, right: Value) -> Result<Value
         }
     }
     Err(unlike("compare", &left, &right))
+}
+
+/// Complains of a share that is compared with what no share comes to: that would be decided before anything is run.
+fn beyond(one: &Figure, other: &Figure, operand: Operand) -> Result<(), Complaint> {
+    match (one, other) {
+        (Figure::Field { field, .. }, Figure::Number(number)) if is_share(field) && !(0.0..=1.0).contains(number) => {
+            let complaint = Complaint::new(format!("`{field}` lies between 0 and 1, and is compared with {number}"));
+            let percent = (1.0..=100.0).contains(number);
+            let hint = percent.then(|| format!("write {number} percent as `{}`", number / 100.0));
+            Err(hint.into_iter().fold(complaint, Complaint::hint).operand(operand))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A field of a row against a constant of its unit.

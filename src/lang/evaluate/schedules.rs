@@ -1,9 +1,9 @@
 //! Values that change over the steps of a stage: curves, phases, and how often something is refreshed.
 
-use super::{Evaluator, scope::Scope};
+use super::{Evaluator, calls::Placed, scope::Scope};
 use crate::{
     base::{diagnostic::Diagnostic, schedule::Schedule, span::Span, suggest::did_you_mean, units::Unit},
-    lang::{types::Type, values::Value},
+    lang::{signature::Signature, types::Type, values::Value},
     syntax::ast::{Argument, Expr, ExprKind},
 };
 
@@ -67,11 +67,45 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Warns where a curve or a phase takes longer than the stage has steps: the rest of the schedule is never reached.
+    pub(super) fn check_lengths(&mut self, stage: &Signature<'_>, values: &[Placed]) {
+        let budget = stage.position("budget").and_then(|at| values.get(at));
+        let Some((Value::Amount(budget), _)) = budget.filter(|(value, _)| is_in_steps(value)) else { return };
+        // A default of the library is meant for stages of any length.
+        for (value, span) in values.iter().filter(|(_, span)| !span.source.is_library()) {
+            let Value::Schedule(schedule) = value else { continue };
+            if let Some(message) = outlasts(schedule, budget.count(), "the stage") {
+                let hint = "what comes after is never reached: raise the budget or begin earlier";
+                self.diagnostics.push(Diagnostic::warning(*span, message).hint(hint));
+            }
+        }
+    }
+
     /// A whole number of steps.
     fn steps(&mut self, expr: &'a Expr, scope: &Scope) -> Option<u64> {
         match self.eval_as(expr, &Type::Amount(vec![Unit::Steps]), scope) {
             Value::Amount(amount) => Some(amount.count()),
             _ => None,
+        }
+    }
+}
+
+fn is_in_steps(value: &Value) -> bool {
+    matches!(value, Value::Amount(amount) if amount.unit == Unit::Steps)
+}
+
+/// What of a schedule takes longer than the so many steps of what it is for.
+fn outlasts(schedule: &Schedule<Value>, total: u64, of: &str) -> Option<String> {
+    match schedule {
+        Schedule::Constant(_) => None,
+        Schedule::Cosine { warmup, .. } | Schedule::Linear { warmup, .. } => {
+            (*warmup > total).then(|| format!("the warm-up takes {warmup} steps, {of} has {total}"))
+        }
+        Schedule::Then { after, .. } if *after >= total => {
+            Some(format!("the next phase begins after {after} steps, {of} has {total}"))
+        }
+        Schedule::Then { first, next, after } => {
+            outlasts(first, *after, "its phase").or_else(|| outlasts(next, total - after, "its phase"))
         }
     }
 }

@@ -56,6 +56,7 @@ impl<'a> Evaluator<'a> {
             self.check_best(stage, &values);
         }
         self.check_tokenizers(stage, &values);
+        self.check_lengths(stage, &values);
         let tokenizer = tokenizer(&values);
         let shape = match (&returns, artifacts().find(|it| it.ty == Type::Model)) {
             (Type::Model, Some(model)) => model.shape.clone(),
