@@ -20,6 +20,7 @@ mod harness;
 mod keys;
 mod kill;
 mod language_cli;
+mod language_limits;
 mod language_server;
 mod library;
 mod lineage;

@@ -60,6 +60,16 @@ pub enum Constant {
 }
 
 impl Predicate {
+    /// How many conditions it is made of, itself counted.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::parts).sum::<usize>(),
+            Self::Not(part) => 1 + part.parts(),
+            Self::Is(_) | Self::Compare { .. } => 1,
+        }
+    }
+
     /// Every field that the condition reads, in the order of the text.
     #[must_use]
     pub fn fields(&self) -> Vec<&str> {

@@ -92,6 +92,19 @@ pub enum Condition {
 }
 
 impl Figure {
+    /// How many figures it is made of, itself counted.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Number(_) | Self::Field { .. } => 1,
+            Self::Negate(inner) => 1 + inner.parts(),
+            Self::Add(left, right)
+            | Self::Subtract(left, right)
+            | Self::Multiply(left, right)
+            | Self::Divide(left, right) => 1 + left.parts() + right.parts(),
+        }
+    }
+
     /// The number, where `read` knows every field in it.
     pub fn value(&self, read: &dyn Fn(StepId, &str) -> Option<f64>) -> Option<f64> {
         Some(match self {
@@ -136,6 +149,16 @@ impl Figure {
 }
 
 impl Condition {
+    /// How many conditions and figures it is made of, itself counted.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Compare { left, right, .. } => 1 + left.parts() + right.parts(),
+            Self::All(left, right) | Self::Any(left, right) => 1 + left.parts() + right.parts(),
+            Self::Not(inner) => 1 + inner.parts(),
+        }
+    }
+
     /// Whether the condition holds, where `read` knows every field in it.
     pub fn holds(&self, read: &dyn Fn(StepId, &str) -> Option<f64>) -> Option<bool> {
         Some(match self {

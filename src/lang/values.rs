@@ -164,6 +164,22 @@ impl Value {
         }
     }
 
+    /// How many values there are in it, itself counted.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::List(elements) => 1 + elements.iter().map(|it| it.value.parts()).sum::<usize>(),
+            Self::Collection(members) => 1 + members.iter().map(|(_, it)| it.parts()).sum::<usize>(),
+            Self::Record(members) => 1 + members.iter().map(|(_, it)| it.parts()).sum::<usize>(),
+            Self::Reward(reward) => 1 + reward.terms.len(),
+            Self::Predicate(predicate) => predicate.parts(),
+            Self::Schedule(schedule) => 1 + schedule.values().into_iter().map(Self::parts).sum::<usize>(),
+            Self::Figure(figure) => figure.parts(),
+            Self::Condition(condition) => condition.parts(),
+            _ => 1,
+        }
+    }
+
     /// The value with every artifact in it changed.
     #[must_use]
     pub fn map_artifacts(self, change: &dyn Fn(Artifact) -> Artifact) -> Self {

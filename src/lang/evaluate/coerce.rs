@@ -29,15 +29,13 @@ impl<'a> Evaluator<'a> {
                 self.branches(condition, scope, &mut branch).0
             }
             (ExprKind::List(_) | ExprKind::Then { .. }, Type::Optional(inner)) => self.eval_as(expr, inner, scope),
-            (ExprKind::List(elements), Type::List(inner)) => Value::List(
-                (0..)
-                    .zip(elements)
-                    .map(|(at, it)| self.element(at, it, scope, &mut |me, scope| me.eval_as(it, inner, scope)))
-                    .collect(),
-            ),
+            (ExprKind::List(elements), Type::List(inner)) => {
+                self.list(expr.span, elements, scope, &mut |me, it, scope| me.eval_as(it, inner, scope))
+            }
             (ExprKind::Then { first, next, after }, Type::Schedule(_)) => {
                 let (first, next) = (self.eval_as(first, ty, scope), self.eval_as(next, ty, scope));
-                self.then(first, next, after, scope)
+                let value = self.then(first, next, after, scope);
+                self.bounded(value, expr.span)
             }
             (ExprKind::Name(word), Type::Text | Type::Choice(_)) if !self.is_known(word, scope) => {
                 let hint = format!("a text stands between double quotes: `\"{word}\"`");

@@ -18,35 +18,37 @@ const MOST_MEMBERS: i64 = 10_000;
 impl<'a> Evaluator<'a> {
     pub(super) fn for_each(&mut self, clauses: &'a [(Name, Expr)], body: &'a Expr, scope: &Scope) -> Value {
         let mut members = Vec::new();
-        let whole = self.clause(clauses, body, scope, &scope.address, Vec::new(), &mut members);
+        let whole = self.clause(clauses, body, scope, &scope.address, (Vec::new(), 1), &mut members);
         if !whole {
             return Value::MISTAKE;
         }
         Value::Collection(members)
     }
 
-    /// Goes over the first clause, and over the others within; false where a clause could not be gone over.
+    /// Goes over the first clause, and over the others within; false where a clause could not be gone over. `key` is that
+    /// of the clauses before, which go over their members in so many `ways`.
     fn clause(
         &mut self,
         clauses: &'a [(Name, Expr)],
         body: &'a Expr,
         scope: &Scope,
         address: &str,
-        key: Vec<String>,
+        (key, ways): (Vec<String>, usize),
         members: &mut Vec<(Vec<String>, Value)>,
     ) -> bool {
         let Some(((name, source), rest)) = clauses.split_first() else {
             let scope = Scope { address: format!("{address}[{}]", key.join(", ")), ..scope.clone() };
             let value = self.eval(body, &scope);
+            let fits = self.count(value.parts(), body.span);
             members.push((key, value));
-            return true;
+            return fits;
         };
         let of = Scope { address: format!("{address}.{}", name.text), ..scope.clone() };
         let Some(elements) = self.elements(source, &of) else {
             // The body is looked at once all the same.
             let mut scope = scope.clone();
             scope.locals.push((name.text.clone(), Value::MISTAKE, name.text.clone()));
-            self.dry(|me| me.clause(rest, body, &scope, address, vec![name.text.clone()], &mut Vec::new()));
+            self.dry(|me| me.clause(rest, body, &scope, address, (vec![name.text.clone()], 1), &mut Vec::new()));
             return false;
         };
         if elements.is_empty() {
@@ -59,13 +61,17 @@ impl<'a> Evaluator<'a> {
             self.mistake(complaint.hint("name each member once"));
             return false;
         }
-        let mut whole = true;
+        let ways = ways.saturating_mul(elements.len());
+        let mut whole = self.fans_out(ways, source.span);
         for element in elements {
+            if !self.fits() {
+                return false;
+            }
             let mut scope = scope.clone();
             let (keys, value) = element;
             scope.locals.push((name.text.clone(), value, keys.join(", ")));
             let key = [key.clone(), keys].concat();
-            whole &= self.clause(rest, body, &scope, address, key, members);
+            whole &= self.clause(rest, body, &scope, address, (key, ways), members);
         }
         whole
     }
@@ -105,6 +111,9 @@ impl<'a> Evaluator<'a> {
         }
         for element in elements {
             let next = round(self, element, value.clone());
+            if !self.fits() {
+                return Value::MISTAKE;
+            }
             let (was, is) = (value.describe(), next.describe());
             let known = |it: &Value| !matches!(it, Value::Unknown(_));
             if was != is && known(&value) && known(&next) {

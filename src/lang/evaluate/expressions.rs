@@ -31,27 +31,30 @@ impl<'a> Evaluator<'a> {
             ExprKind::Text(text) => Value::Text(text.clone()),
             ExprKind::Amount { value, unit } => self.amount(*value, unit),
             ExprKind::Name(name) => self.name(name, expr.span, scope),
-            ExprKind::List(elements) => Value::List(
-                (0..).zip(elements).map(|(at, it)| self.element(at, it, scope, &mut |me, s| me.eval(it, s))).collect(),
-            ),
+            ExprKind::List(elements) => self.list(expr.span, elements, scope, &mut |me, it, scope| me.eval(it, scope)),
             ExprKind::Call { callee, arguments } => self.call(expr, callee, arguments, scope),
             ExprKind::Typed { call, ty } => self.typed(call, ty, scope),
             ExprKind::Field { of, name } => self.field(expr, of, name, scope),
             ExprKind::Index { of, index } => self.index(of, index, scope),
             ExprKind::Unary { op, operand } => {
                 let value = self.eval(operand, scope);
-                operators::unary(*op, value)
-                    .unwrap_or_else(|complaint| self.mistake(complaint.at(expr.span, operand.span, operand.span)))
+                match operators::unary(*op, value) {
+                    Ok(value) => self.bounded(value, expr.span),
+                    Err(complaint) => self.mistake(complaint.at(expr.span, operand.span, operand.span)),
+                }
             }
             ExprKind::Binary { op, left, right } => {
                 let (one, other) = (self.eval(left, scope), self.eval(right, scope));
-                operators::binary(*op, one, other)
-                    .unwrap_or_else(|complaint| self.mistake(complaint.at(expr.span, left.span, right.span)))
+                match operators::binary(*op, one, other) {
+                    Ok(value) => self.bounded(value, expr.span),
+                    Err(complaint) => self.mistake(complaint.at(expr.span, left.span, right.span)),
+                }
             }
             ExprKind::Range { from, to } => self.range(expr.span, from, to, scope),
             ExprKind::Then { first, next, after } => {
                 let (first, next) = (self.eval(first, scope), self.eval(next, scope));
-                self.then(first, next, after, scope)
+                let value = self.then(first, next, after, scope);
+                self.bounded(value, expr.span)
             }
             ExprKind::If { condition, then, otherwise } => {
                 let (value, other) = self
@@ -75,17 +78,24 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// One member of a list, in a scope of its own.
-    pub(super) fn element(
+    /// The value of a list, each member evaluated in a scope of its own.
+    pub(super) fn list(
         &mut self,
-        position: usize,
-        expr: &'a Expr,
+        span: Span,
+        members: &'a [Expr],
         scope: &Scope,
-        evaluate: &mut dyn FnMut(&mut Self, &Scope) -> Value,
-    ) -> Element {
-        let key = self.key(expr, scope).unwrap_or_else(|| position.to_string());
-        let value = evaluate(self, &scope.member(&key));
-        Element { key, value }
+        evaluate: &mut dyn FnMut(&mut Self, &'a Expr, &Scope) -> Value,
+    ) -> Value {
+        let mut elements = Vec::with_capacity(members.len());
+        for (position, expr) in members.iter().enumerate() {
+            let key = self.key(expr, scope).unwrap_or_else(|| position.to_string());
+            let value = evaluate(self, expr, &scope.member(&key));
+            if !self.count(value.parts(), span) {
+                return Value::MISTAKE;
+            }
+            elements.push(Element { key, value });
+        }
+        Value::List(elements)
     }
 
     /// The word by which `for` and an index name what an expression stands for.

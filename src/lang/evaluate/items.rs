@@ -97,6 +97,7 @@ impl<'a> Evaluator<'a> {
             Definition::Binding(binding) => self.binding(binding, &scope),
             Definition::Given => Value::MISTAKE,
         };
+        let value = if self.count(value.parts(), span) { value } else { Value::MISTAKE };
         (self.dry, self.untaken) = before;
         self.path.pop();
         if let Some(entry) = self.frames.get_mut(id.0).and_then(|it| it.entries.get_mut(name)) {

@@ -6,10 +6,12 @@ mod coerce;
 mod collections;
 mod command;
 mod comparisons;
+mod compatibility;
 mod composite;
 mod constants;
 mod expressions;
 mod items;
+mod limits;
 mod operators;
 mod order;
 mod ports;
@@ -57,6 +59,7 @@ pub(super) fn program(
         path: Vec::new(),
         expanding: Vec::new(),
         expansions: 0,
+        parts: 0,
         dry: false,
         untaken: false,
         constants: Constants::default(),
@@ -90,6 +93,8 @@ struct Evaluator<'a> {
     /// The composite stages being expanded.
     expanding: Vec<&'a str>,
     expansions: usize,
+    /// How many parts all values have so far.
+    parts: usize,
     /// Whether what is evaluated will never run, such as a branch not taken. It is checked all the same.
     dry: bool,
     /// Whether what is evaluated stands in a branch not taken.

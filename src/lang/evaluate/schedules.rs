@@ -57,6 +57,9 @@ impl<'a> Evaluator<'a> {
     /// `first then next after N steps`.
     pub(super) fn then(&mut self, first: Value, next: Value, after: &'a Expr, scope: &Scope) -> Value {
         let after = self.steps(after, scope);
+        if first.is_mistake() || next.is_mistake() {
+            return Value::MISTAKE;
+        }
         let phase = |value| match value {
             Value::Schedule(schedule) => schedule,
             other => Box::new(Schedule::Constant(other)),
