@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The most members that a range may make; a slip of a digit should not make a million steps.
-const MOST_MEMBERS: i64 = 10_000;
+const LONGEST_RANGE: i64 = 10_000;
 
 impl<'a> Evaluator<'a> {
     pub(super) fn for_each(&mut self, clauses: &'a [(Name, Expr)], body: &'a Expr, scope: &Scope) -> Value {
@@ -142,11 +142,11 @@ impl<'a> Evaluator<'a> {
     /// `1..3` as the list of its whole numbers, both ends included.
     pub(super) fn range(&mut self, span: Span, from: &'a Expr, to: &'a Expr, scope: &Scope) -> Value {
         match (self.eval(from, scope), self.eval(to, scope)) {
-            (Value::Int(from), Value::Int(to)) if to.saturating_sub(from) < MOST_MEMBERS => {
+            (Value::Int(from), Value::Int(to)) if to.saturating_sub(from) < LONGEST_RANGE => {
                 Value::List((from..=to).map(|it| Element { key: it.to_string(), value: Value::Int(it) }).collect())
             }
             (Value::Int(_), Value::Int(_)) => {
-                self.mistake(Diagnostic::error(span, format!("a range has at most {MOST_MEMBERS} members")))
+                self.mistake(Diagnostic::error(span, format!("a range has at most {LONGEST_RANGE} members")))
             }
             (Value::Unknown(_), _) | (_, Value::Unknown(_)) => Value::MISTAKE,
             _ => {
