@@ -134,6 +134,18 @@ fn every_exit_code_is_met() {
 }
 
 #[test]
+fn a_reader_that_has_had_enough_is_no_error() {
+    let test = Test::new().file("recipe.rgm", TINY);
+    for arguments in ["doc", "plan recipe.rgm", "check recipe.rgm --json", "run recipe.rgm"] {
+        let mut command = test.command(arguments);
+        // Its reading end is dropped at once.
+        let closed = || std::io::pipe().unwrap().1;
+        command.stdout(closed()).stderr(closed());
+        assert_eq!(command.status().unwrap().code(), Some(0), "{arguments}");
+    }
+}
+
+#[test]
 fn a_step_that_fails_is_named_with_its_reason() {
     let test = Test::new().file("a.rgm", &FACTS.replace("2 rows", "10 rows"));
     let said = test.run("run a.rgm");

@@ -1,4 +1,8 @@
 //! The command line: one file per command, and what they share.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+#[macro_use]
+mod output;
 
 mod budget;
 mod check;
