@@ -4,6 +4,7 @@ mod evaluate;
 pub mod figures;
 mod foreign;
 pub mod imports;
+pub mod kinds;
 pub mod labels;
 pub mod names;
 pub mod overrides;
@@ -16,9 +17,10 @@ pub mod values;
 
 pub use figures::{Condition, Figure, REPORT_FIELDS, StepId};
 pub use imports::Imports;
+pub use kinds::{Kind, Kinds};
 pub use overrides::{Overrides, Param};
 pub use program::{Call, Gate, Output, ParamValue, Pin, Program};
-pub use types::{Kind, Type};
+pub use types::Type;
 
 use crate::{
     base::{diagnostic::Diagnostics, span::Sources},

@@ -4,7 +4,10 @@ use std::fmt;
 
 use crate::{
     base::{diagnostic::Diagnostic, suggest::did_you_mean, units::Unit},
-    lang::foreign,
+    lang::{
+        foreign,
+        kinds::{Kind, Kinds, unknown_kind},
+    },
     syntax::ast::{self, TypeKind},
 };
 
@@ -29,44 +32,12 @@ pub enum Type {
     Tokenizer,
     Report,
     /// Rows of any of these kinds.
-    Dataset(Vec<Kind>),
+    Dataset(Kinds),
     Reward,
     Predicate,
     Schedule(Box<Self>),
     List(Box<Self>),
     Optional(Box<Self>),
-}
-
-/// What the rows of a data set are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Text,
-    Chat,
-    Problem,
-    Sample,
-    Pair,
-    Label,
-}
-
-impl Kind {
-    pub const ALL: [Self; 6] = [Self::Text, Self::Chat, Self::Problem, Self::Sample, Self::Pair, Self::Label];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Chat => "chat",
-            Self::Problem => "problem",
-            Self::Sample => "sample",
-            Self::Pair => "pair",
-            Self::Label => "label",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == word)
-    }
 }
 
 /// The names of types that take no argument, with those that do.
@@ -178,7 +149,7 @@ impl Type {
 
     fn dataset(written: &ast::Type, arguments: &[ast::Type]) -> Result<Self, Diagnostic> {
         let parts: Vec<&ast::Type> = match arguments {
-            [] => return Ok(Self::Dataset(Kind::ALL.to_vec())),
+            [] => return Ok(Self::Dataset(Kinds::ALL)),
             [ast::Type { kind: TypeKind::Union(parts), .. }] => parts.iter().collect(),
             [one] => vec![one],
             _ => return Err(Diagnostic::error(written.span, "`Dataset` takes one kind of rows, or several with `|`")),
@@ -189,10 +160,8 @@ impl Type {
             }
             _ => Err(Diagnostic::error(part.span, "expected a kind of rows, such as `problem`")),
         };
-        let mut kinds = parts.into_iter().map(kind).collect::<Result<Vec<_>, _>>()?;
-        kinds.sort_unstable();
-        kinds.dedup();
-        Ok(Self::Dataset(kinds))
+        let kinds = parts.into_iter().map(|part| kind(part).map(Kinds::from));
+        Ok(Self::Dataset(kinds.collect::<Result<_, _>>()?))
     }
 
     /// Whether a step makes such a thing, so that it is handed over by position and by content.
@@ -239,9 +208,7 @@ impl Type {
         match (self, value) {
             (Self::Unknown, _) | (_, Self::Unknown) => true,
             // Rows of a kind that only a run will tell are let through; the stage looks at them.
-            (Self::Dataset(wanted), Self::Dataset(found)) => {
-                found.len() == Kind::ALL.len() || found.iter().all(|kind| wanted.contains(kind))
-            }
+            (Self::Dataset(wanted), Self::Dataset(found)) => *found == Kinds::ALL || found.are_among(*wanted),
             (Self::Amount(wanted), Self::Amount(found)) => found.iter().all(|unit| wanted.contains(unit)),
             (Self::Optional(wanted), Self::Optional(found)) => wanted.accepts(found),
             (Self::Schedule(wanted), Self::Schedule(found)) | (Self::List(wanted), Self::List(found)) => {
@@ -276,13 +243,6 @@ impl Type {
     }
 }
 
-/// The complaint about a kind of rows that there is not.
-pub(super) fn unknown_kind(word: &str, span: crate::base::span::Span) -> Diagnostic {
-    let names = Kind::ALL.map(Kind::name);
-    Diagnostic::error(span, format!("unknown kind of rows `{word}`"))
-        .hint(did_you_mean(word, names).unwrap_or_else(|| format!("the kinds are {}", names.join(", "))))
-}
-
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -303,9 +263,9 @@ impl fmt::Display for Type {
             Self::RewardModel => write!(f, "RewardModel"),
             Self::Tokenizer => write!(f, "Tokenizer"),
             Self::Report => write!(f, "Report"),
-            Self::Dataset(kinds) if kinds.len() == Kind::ALL.len() => write!(f, "Dataset"),
+            Self::Dataset(Kinds::ALL) => write!(f, "Dataset"),
             Self::Dataset(kinds) => {
-                write!(f, "Dataset<{}>", kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" | "))
+                write!(f, "Dataset<{}>", kinds.iter().map(Kind::name).collect::<Vec<_>>().join(" | "))
             }
             Self::Reward => write!(f, "Reward"),
             Self::Predicate => write!(f, "Predicate"),

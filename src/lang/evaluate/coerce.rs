@@ -13,8 +13,9 @@ use crate::{
         units::{Amount, Unit},
     },
     lang::{
+        kinds::Kinds,
         signature::Signature,
-        types::{Kind, Type},
+        types::Type,
         values::{Artifact, Element, Value},
     },
     syntax::ast::{Expr, ExprKind},
@@ -240,7 +241,7 @@ impl<'a> Evaluator<'a> {
     fn makers(&self, wanted: &Type, found: &Type) -> Option<String> {
         // What goes in and comes out of any kind tells nothing.
         let says = |ty: &Type| match ty {
-            Type::Dataset(kinds) => kinds.len() < Kind::ALL.len(),
+            Type::Dataset(kinds) => *kinds != Kinds::ALL,
             ty => !matches!(ty, Type::Artifact | Type::List(_)) && ty.is_artifact(),
         };
         let takes = |stage: &Signature<'_>| {

@@ -10,8 +10,9 @@ use super::{
 use crate::{
     base::{diagnostic::Diagnostic, span::Span, suggest::did_you_mean},
     lang::{
+        kinds::Kind,
         signature::Signature,
-        types::{Kind, Type},
+        types::Type,
         values::{Artifact, Value},
     },
     syntax::ast::{self, Argument, Expr, ExprKind},
@@ -84,7 +85,7 @@ impl<'a> Evaluator<'a> {
         };
         let complaint = match Type::read(written) {
             Ok(ty @ (Type::Model | Type::RewardModel | Type::Tokenizer | Type::Report)) => return ty,
-            Ok(Type::Dataset(kinds)) if kinds.len() == 1 => return Type::Dataset(kinds),
+            Ok(Type::Dataset(kinds)) if kinds.only().is_some() => return Type::Dataset(kinds),
             Ok(Type::Dataset(_)) => Diagnostic::error(written.span, "expected a data set of one kind of rows")
                 .hint(format!("say which: `Dataset<{}>`", Kind::Problem.name())),
             Ok(other) => Diagnostic::error(written.span, format!("a program cannot make {}", other.expectation()))

@@ -15,9 +15,10 @@ use crate::{
     base::{diagnostic::Diagnostic, named::Named, span::Span},
     lang::{
         StepId,
+        kinds::{Kind, Kinds, unknown_kind},
         program::Call,
         signature::Signature,
-        types::{Kind, Type, unknown_kind},
+        types::Type,
         values::{Artifact, Shape, Value},
     },
 };
@@ -35,9 +36,8 @@ impl<'a> Evaluator<'a> {
             || stage.parameters.iter().zip(&values).filter(|(it, _)| !it.examines).map(|(_, (value, _))| value);
         let taint = sources().find_map(|value| self.taint(value));
         let kinds = sources().flat_map(|value| value.artifacts());
-        let kinds = kinds.filter_map(|it| if let Type::Dataset(kinds) = &it.ty { Some(kinds) } else { None });
-        let inherited = kinds.flatten().copied().collect::<Vec<Kind>>();
-        let returns = self.returns(stage, inherited, &values);
+        let kinds = kinds.filter_map(|it| if let Type::Dataset(kinds) = it.ty { Some(kinds) } else { None });
+        let returns = self.returns(stage, kinds.collect(), &values);
         self.check_compatibility(stage, &values);
         self.check_lengths(stage, &values);
         let tokenizer = tokenizer(&values);
@@ -101,20 +101,18 @@ impl<'a> Evaluator<'a> {
     }
 
     /// What a step makes: for `Dataset` without a kind, rows of the kinds that come in, or of the kind it names.
-    fn returns(&mut self, stage: &Signature<'_>, mut inherited: Vec<Kind>, values: &[Placed]) -> Type {
+    fn returns(&mut self, stage: &Signature<'_>, inherited: Kinds, values: &[Placed]) -> Type {
         let Type::Dataset(kinds) = &stage.returns else { return stage.returns.clone() };
-        if kinds.len() < Kind::ALL.len() {
+        if *kinds != Kinds::ALL {
             return stage.returns.clone();
         }
         if !inherited.is_empty() {
-            inherited.sort_unstable();
-            inherited.dedup();
             return Type::Dataset(inherited);
         }
         let kind = stage.position("kind").and_then(|at| values.get(at));
         let Some((Value::Text(word), span)) = kind else { return stage.returns.clone() };
         match Kind::parse(word) {
-            Some(kind) => Type::Dataset(vec![kind]),
+            Some(kind) => Type::Dataset(kind.into()),
             None => {
                 self.diagnostics.push(unknown_kind(word, *span));
                 stage.returns.clone()
@@ -125,9 +123,9 @@ impl<'a> Evaluator<'a> {
     /// The step that reads a file where an artifact is asked for.
     pub(super) fn load(&mut self, ty: &Type, path: String, span: Span, scope: &Scope) -> Value {
         let (name, kind) = match ty {
-            Type::Dataset(kinds) => match kinds.as_slice() {
-                [kind] => ("dataset", Some(*kind)),
-                _ => {
+            Type::Dataset(kinds) => match kinds.only() {
+                Some(kind) => ("dataset", Some(kind)),
+                None => {
                     let complaint = Diagnostic::error(span, format!("expected {ty}, found str"));
                     let hint = format!("say what the rows are: `dataset(\"{path}\", kind = \"..\")`");
                     self.mistake(complaint.hint(hint));
