@@ -147,6 +147,28 @@ fn a_missing_or_shortened_object_is_not_done() {
     assert_eq!(fs::read(store.root().join(format!("damaged/{}.0/rows.jsonl", record.output))).unwrap(), b"a r");
 }
 
+/// Whoever finds it damaged puts the same bytes in its place, and nobody moves away what another has mended.
+#[test]
+fn steps_that_mend_one_object_at_once_do_not_meet() {
+    let (_folder, store) = store();
+    let names: Vec<String> = (0..8).map(|at| format!("k{at}")).collect();
+    let record = make(&store, &key("k"), &one_file("a row"));
+    for _ in 0..25 {
+        names.iter().for_each(|name| _ = fs::remove_file(store.root().join(format!("records/{}.json", key(name)))));
+        let file = store.object(&record.output).join("rows.jsonl");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "a r").unwrap();
+        std::thread::scope(|scope| {
+            for name in &names {
+                scope.spawn(|| make(&store, &key(name), &one_file("a row")));
+            }
+        });
+        names.iter().for_each(|name| assert!(store.done(&key(name)).is_some()));
+        assert_eq!(fs::read(&file).unwrap(), b"a row");
+    }
+    assert_eq!(fs::read_dir(store.root().join("damaged")).unwrap().count(), 25);
+}
+
 #[test]
 fn a_changed_byte_is_found_by_reading() {
     let (_folder, store) = store();

@@ -409,12 +409,9 @@ impl<'a> Dispatcher<'a> {
             return self.fail(id, error, journal);
         }
         let names: Vec<String> = makers.iter().map(|id| format!("`{}`", self.address(*id))).collect();
-        let aside = self.store.set_aside(&digest)?;
-        let text = format!(
-            "what {} made is damaged: {what}; it was set aside as {}, and is made again",
-            names.join(" and "),
-            aside.display()
-        );
+        let aside = self.store.set_damaged_aside(&digest)?;
+        let aside = aside.map(|it| format!("was set aside as {}, and ", it.display())).unwrap_or_default();
+        let text = format!("what {} made is damaged: {what}; it {aside}is made again", names.join(" and "));
         journal.tell(Event::Note { text })?;
         makers.iter().for_each(|maker| self.board.lose(*maker));
         self.runnable.retain(|id, _| self.board.is_ready(*id));

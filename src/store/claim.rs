@@ -221,6 +221,24 @@ pub(super) fn with_lock(
     done.map(|()| true)
 }
 
+/// Does something under the lock of a key or an object, as soon as nobody else has it.
+pub(super) fn alone<T>(
+    store: &Store,
+    digest: &Digest,
+    act: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let lock = loop {
+        match try_lock(&store.lock_file(digest))? {
+            Some(lock) => break lock,
+            None => std::thread::sleep(PATIENCE),
+        }
+    };
+    let done = act();
+    let _ = disk::remove_file(&store.lock_file(digest));
+    drop(lock);
+    done
+}
+
 /// The key in the name of a scratch folder.
 fn key_of(path: &Path) -> Option<Digest> {
     path.file_name()?.to_str()?.split('-').next()?.parse().ok()

@@ -54,18 +54,30 @@ impl Store {
         match disk::rename(out, &object) {
             Ok(()) => object.parent().map_or(Ok(()), durable::sync_folder)?,
             // Another step made the same bytes before. They are the same only as long as they are whole.
-            Err(StoreError::File { error, .. })
-                if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) =>
-            {
-                if Folder::read(&object).ok().as_ref() != Some(&folder) {
-                    self.set_aside(&folder.digest())?;
-                    durable::rename(out, &object)?;
-                }
-            }
+            Err(error) if is_taken(&error) => self.mend(out, &object, &folder)?,
             Err(error) => return Err(error),
         }
         Ok(folder)
     }
+
+    /// Puts a folder into the place of an object, unless that is whole.
+    fn mend(&self, out: &Path, object: &Path, folder: &Folder) -> Result<(), StoreError> {
+        while Folder::read(object).ok().as_ref() != Some(folder) {
+            self.set_damaged_aside(&folder.digest())?;
+            match durable::rename(out, object) {
+                // Yet another step made the same bytes.
+                Err(error) if is_taken(&error) => {}
+                renamed => return renamed,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a folder could not be renamed because there is one of that name.
+fn is_taken(error: &StoreError) -> bool {
+    let StoreError::File { error, .. } = error else { return false };
+    matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists)
 }
 
 /// Makes a folder and all below it durable, and its files read-only.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Damage, Done, Folder, Store, StoreError, disk, durable};
+use super::{Damage, Done, Folder, Store, StoreError, claim, disk, durable};
 use crate::base::digest::Digest;
 
 impl Store {
@@ -46,7 +46,22 @@ impl Store {
         names(&self.root().join("records")).into_iter().filter(damaged).collect()
     }
 
-    /// Moves a damaged object out of the way, so that its step counts as not done, and says where to.
+    /// Moves an object out of the way if it is damaged, so that its step counts as not done, and says where to; None where
+    /// it is gone, or whole.
+    ///
+    /// Of several who find it damaged one moves it: the others would move what was made in its place.
+    ///
+    /// # Errors
+    /// Where it cannot be moved.
+    pub fn set_damaged_aside(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+        let object = self.object(digest);
+        claim::alone(self, digest, || {
+            let whole = Folder::read(&object).is_ok_and(|folder| folder.digest() == *digest);
+            if whole || !object.exists() { Ok(None) } else { self.set_path_aside(&object).map(Some) }
+        })
+    }
+
+    /// Moves an object out of the way, so that its step counts as not done, and says where to.
     ///
     /// # Errors
     /// Where it cannot be moved.
