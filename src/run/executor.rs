@@ -141,7 +141,7 @@ impl Job {
             Err(panic) => return Err(Failure::Stage(format!("the stage panicked: {}", message(&*panic)))),
         }
         drop(context);
-        if let Some(path) = self.files.values().find(|path| self.watch.has_changed(self.stage.name, path)) {
+        if let Some(path) = self.files.values().find(|path| self.watch.has_changed(path)) {
             // What was kept on the way may hold some of both.
             states.clear()?;
             let path = path.display();

@@ -79,7 +79,7 @@ fn digest_with(
         match digest_one(&step.stage, path, &metadata, &mut read) {
             Ok(digest) => {
                 digests.insert(path.clone(), digest);
-                watch.keep(path, digest, files);
+                watch.keep(&step.stage, path, digest, files);
             }
             Err(message) => {
                 let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::inputs;
 use crate::{
     base::digest::Digest,
@@ -19,12 +21,14 @@ use crate::{
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// What the files of a plan were when they were digested.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Watch(BTreeMap<PathBuf, Seen>);
 
 /// One path that a plan names, a file or a folder.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Seen {
+    /// The stage on whose behalf it was read: some read what a file names as well.
+    stage: String,
     digest: Digest,
     /// Every file under it, with what the file system said before it was read.
     files: Vec<(PathBuf, [i64; 6])>,
@@ -33,8 +37,8 @@ struct Seen {
 }
 
 impl Watch {
-    /// Keeps what a path came to.
-    pub(super) fn keep(&mut self, path: &Path, digest: Digest, files: Vec<(PathBuf, Metadata)>) {
+    /// Keeps what a path came to for a stage.
+    pub(super) fn keep(&mut self, stage: &str, path: &Path, digest: Digest, files: Vec<(PathBuf, Metadata)>) {
         let now = SystemTime::now();
         let old = |it: &Metadata| {
             let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(it.ctime().max(0).unsigned_abs());
@@ -42,23 +46,32 @@ impl Watch {
         };
         let settled = files.iter().all(|(_, metadata)| old(metadata));
         let files = files.into_iter().map(|(file, metadata)| (file, stamp(&metadata))).collect();
-        self.0.insert(path.to_owned(), Seen { digest, files, settled });
+        self.0.insert(path.to_owned(), Seen { stage: stage.to_owned(), digest, files, settled });
     }
 
-    /// Whether a path that a step of this stage has read holds something else now. Nothing is read where the file system
-    /// tells that nothing was written.
-    pub(super) fn has_changed(&self, stage: &str, path: &Path) -> bool {
-        let Some(seen) = self.0.get(path) else { return false };
+    /// Whether a path holds something else now. Nothing is read where the file system tells that nothing was written.
+    pub(super) fn has_changed(&self, path: &Path) -> bool {
+        self.0.get(path).is_some_and(|seen| seen.has_changed(path))
+    }
+
+    /// Whether any of the paths does.
+    pub(super) fn any_has_changed(&self) -> bool {
+        self.0.iter().any(|(path, seen)| seen.has_changed(path))
+    }
+}
+
+impl Seen {
+    fn has_changed(&self, path: &Path) -> bool {
         let mut files = Vec::new();
         let mut look = |file: &Path, metadata: &Metadata| {
             files.push((file.to_owned(), stamp(metadata)));
-            Ok(seen.digest)
+            Ok(self.digest)
         };
-        let there = digest(stage, path, &mut look).is_some();
-        if there && seen.settled && files == seen.files {
+        let there = digest(&self.stage, path, &mut look).is_some();
+        if there && self.settled && files == self.files {
             return false;
         }
-        digest(stage, path, &mut |file, _| digest_file(file)) != Some(seen.digest)
+        digest(&self.stage, path, &mut |file, _| digest_file(file)) != Some(self.digest)
     }
 }
 
@@ -87,7 +100,7 @@ mod tests {
             digest_file(file)
         };
         let digest = digest("dataset", path, &mut read).unwrap();
-        watch.keep(path, digest, files);
+        watch.keep("dataset", path, digest, files);
         watch
     }
 
@@ -97,15 +110,15 @@ mod tests {
         let path = folder.path().join("rows.jsonl");
         fs::write(&path, "one\n").unwrap();
         let watch = watch(&path);
-        assert!(!watch.has_changed("dataset", &path));
+        assert!(!watch.has_changed(&path));
         // As long, and written in the same moment.
         fs::write(&path, "two\n").unwrap();
-        assert!(watch.has_changed("dataset", &path));
+        assert!(watch.has_changed(&path));
         // Written anew with what it held.
         fs::write(&path, "one\n").unwrap();
-        assert!(!watch.has_changed("dataset", &path));
+        assert!(!watch.has_changed(&path));
         fs::remove_file(&path).unwrap();
-        assert!(watch.has_changed("dataset", &path));
+        assert!(watch.has_changed(&path));
     }
 
     #[test]
@@ -115,8 +128,8 @@ mod tests {
         let mut watch = watch(folder.path());
         // As if it had stood there for long.
         watch.0.values_mut().for_each(|it| it.settled = true);
-        assert!(!watch.has_changed("load", folder.path()));
+        assert!(!watch.has_changed(folder.path()));
         fs::write(folder.path().join("b"), "two").unwrap();
-        assert!(watch.has_changed("load", folder.path()));
+        assert!(watch.has_changed(folder.path()));
     }
 }
