@@ -10,6 +10,7 @@ mod command;
 mod data;
 mod devices;
 mod devices_cli;
+mod echo;
 mod editor;
 mod engine;
 mod failures;

@@ -26,7 +26,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
-    let Checked { sources, program, diagnostics } = arguments.recipe.check()?;
+    let Checked { sources, program, diagnostics, .. } = arguments.recipe.check()?;
     if arguments.json {
         println!("{}", diagnostics::to_json(&diagnostics, &sources));
     } else {

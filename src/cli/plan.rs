@@ -9,7 +9,8 @@ use crate::{
         recipe::{RecipeArguments, StoreArguments},
     },
     plan::Step,
-    report, run,
+    report,
+    run::{self, Echo},
     schedule::State,
     stages,
 };
@@ -39,13 +40,19 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let store = arguments.store.open()?;
     let glance = store.glance();
+    let machine = arguments.machine.read()?;
+    let plain = !arguments.json && !arguments.origins && machine.is_none();
+    let asked = arguments.recipe.asked(&store).filter(|_| plain);
+    if let Some(echo) = asked.and_then(|asked| Echo::hear(&store, &glance, &asked)) {
+        print!("{}", report::plan::made(echo.steps()));
+        return Ok(Exit::Done);
+    }
     let planned = arguments.recipe.plan()?;
     planned.warn();
     if arguments.origins {
         print!("{}", report::origins::screen(&planned.plan, &planned.sources));
         return Ok(Exit::Done);
     }
-    let machine = arguments.machine.read()?;
     let schedule = match &machine {
         Some(machine) => planned.schedule_for(&store, machine)?,
         None => planned.schedule_after(&store, glance)?,

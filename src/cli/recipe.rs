@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -9,7 +10,7 @@ use crate::{
     base::{
         device::Device,
         diagnostic::{Diagnostic, Diagnostics},
-        digest::Digest,
+        digest::{Digest, FieldHasher},
         span::Sources,
         suggest::did_you_mean,
     },
@@ -17,7 +18,7 @@ use crate::{
     lang::{self, Imports, Overrides, Pin, Program, imports::Unreadable},
     plan::Plan,
     report::diagnostics::{self, SCREENFUL},
-    run::{self, Outlook, RunError},
+    run::{self, Outlook, Question, RunError},
     schedule::{FileDigests, Schedule},
     stages,
     store::{Glance, Records, Store},
@@ -52,6 +53,8 @@ pub struct StoreArguments {
 /// A recipe that was read and checked.
 pub struct Checked {
     pub sources: Sources,
+    /// How many of the sources are files.
+    files: usize,
     pub program: Program,
     pub diagnostics: Diagnostics,
 }
@@ -59,6 +62,8 @@ pub struct Checked {
 /// A recipe's plan, with the texts that its spans point into.
 pub struct Planned {
     pub sources: Sources,
+    /// How many of the sources are files.
+    files: usize,
     pub plan: Plan,
     /// What files from outside must hold.
     pins: Vec<Pin>,
@@ -111,12 +116,13 @@ impl RecipeArguments {
         let params = self.params.as_deref().map(|it| params::read(it, &mut sources)).transpose()?;
         let (params, complaints) = params.unwrap_or_default();
         diagnostics.extend(complaints);
+        let files = sources.iter().count();
         let overrides = Overrides { sets: self.sets.clone(), params, directory: env::current_dir().ok() };
         let (program, complaints) = test
             .and_then(|name| lang::check_test(&mut sources, &recipe, &imports, &overrides, name))
             .unwrap_or_else(|| lang::check_with(&mut sources, &recipe, &imports, &overrides));
         diagnostics.extend(complaints);
-        Ok(Checked { sources, program, diagnostics: diagnostics.told() })
+        Ok(Checked { sources, files, program, diagnostics: diagnostics.told() })
     }
 
     /// The plan of the recipe. Errors end the command; warnings are left to [`Planned::warn`].
@@ -130,20 +136,47 @@ impl RecipeArguments {
     }
 
     fn plan_of(&self, checked: Checked) -> Result<Planned, CliError> {
-        let Checked { sources, mut program, diagnostics } = checked;
+        let Checked { sources, files, mut program, diagnostics } = checked;
         if diagnostics.has_errors() {
             return Err(CliError::Recipe(Box::new((diagnostics, sources))));
         }
         let versions = |name: &str| stages::find(name).map_or(0, |stage| stage.version);
         let pins = std::mem::take(&mut program.pins);
-        let device = self.device.map_or_else(|| Ok(Profile::read()?.device.unwrap_or_default()), Ok::<_, CliError>)?;
-        let mut plan = Plan::of(program, &versions).on(device);
+        let mut plan = Plan::of(program, &versions).on(self.device()?);
         let folder = self.file.parent().unwrap_or(Path::new(""));
         for path in plan.steps.iter_mut().flat_map(|step| step.files.values_mut()) {
             *path = folder.join(&*path);
         }
         let pins = pins.into_iter().map(|pin| Pin { path: folder.join(&pin.path), ..pin }).collect();
-        Ok(Planned { sources, plan, pins, warnings: diagnostics })
+        Ok(Planned { sources, files, plan, pins, warnings: diagnostics })
+    }
+
+    fn device(&self) -> Result<Device, CliError> {
+        self.device.map_or_else(|| Ok(Profile::read()?.device.unwrap_or_default()), Ok)
+    }
+
+    /// The digest of what is asked of a store, and of which program: two commands with one digest say the same, where
+    /// the texts that they read are the same. None where the system does not tell.
+    pub fn asked(&self, store: &Store) -> Option<Digest> {
+        let device = self.device().ok().filter(|it| it.check().is_ok())?;
+        let program = fs::metadata(env::current_exe().ok()?).ok()?;
+        let [changed, part] = [program.ctime(), program.ctime_nsec()].map(i64::to_le_bytes);
+        let mut hasher = FieldHasher::new();
+        for (name, value) in [("disk", program.dev()), ("file", program.ino()), ("bytes", program.len())] {
+            hasher.field(name, &value.to_le_bytes());
+        }
+        hasher.field("changed", &changed).field("part", &part);
+        hasher.field("folder", env::current_dir().ok()?.as_os_str().as_bytes());
+        hasher.field("store", store.root().as_os_str().as_bytes());
+        hasher.field("recipe", self.file.as_os_str().as_bytes());
+        hasher.field("device", device.name().as_bytes());
+        self.sets.iter().for_each(|set| {
+            hasher.field("set", set.as_bytes());
+        });
+        self.params.iter().for_each(|params| {
+            hasher.field("params", params.as_os_str().as_bytes());
+        });
+        Some(hasher.finish())
     }
 }
 
@@ -182,6 +215,13 @@ impl StoreArguments {
 }
 
 impl Planned {
+    /// What was asked, and all that was read to answer; None where there is more to say than what is made.
+    pub fn question(&self, asked: Option<Digest>) -> Option<Question> {
+        let files = self.sources.iter().take(self.files);
+        let texts = files.map(|(_, it)| (it.path.clone(), Digest::of(it.text.as_bytes()))).collect();
+        asked.filter(|_| self.warnings.is_empty()).map(|asked| Question { asked, texts })
+    }
+
     /// Shows what the recipe is warned of, on standard error.
     pub fn warn(&self) {
         eprint!("{}", diagnostics::render(&self.warnings, &self.sources, colour(), SCREENFUL));

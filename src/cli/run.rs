@@ -5,7 +5,7 @@ use std::{io, num::NonZeroUsize, path::PathBuf};
 use crate::{
     cli::{CliError, Exit, budget::BudgetArguments, interval::Interval, profile::Profile, recipe::RecipeArguments},
     report::{cost::Costs, json, table, terminal::Terminal},
-    run::{self, Event, Options, Status},
+    run::{self, Echo, Event, Options, Status},
     stages,
 };
 
@@ -37,8 +37,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let profile = Profile::read()?;
     let store = profile.store(arguments.store.as_deref());
     let glance = store.glance();
-    let planned = arguments.recipe.plan()?;
-    planned.warn();
     let mut costs = Costs::default();
     let mut options = Options { threads: profile.threads(arguments.threads), ..Options::default() };
     options.batch = arguments.batch.or(profile.batch).unwrap_or(options.batch);
@@ -57,19 +55,31 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             costs.add(address, *seconds, cost);
         }
     };
-    let outlook = planned.preflight(&store, glance)?;
-    let budget = arguments.budget.budget();
-    let outcome = run::run_within(&budget, &planned.plan, outlook, &|name| stages::find(name), &options, &mut report)
-        .map_err(|error| planned.blame(error))?;
+    let asked = arguments.recipe.asked(&store);
+    let (outcome, named) = match asked.and_then(|asked| Echo::hear(&store, &glance, &asked)) {
+        Some(echo) => (echo.tell(&store, &options, &mut report), echo.named().to_vec()),
+        None => {
+            let planned = arguments.recipe.plan()?;
+            planned.warn();
+            options.question = planned.question(asked);
+            let outlook = planned.preflight(&store, glance)?;
+            let budget = arguments.budget.budget();
+            let stages = |name: &str| stages::find(name);
+            let outcome = run::run_within(&budget, &planned.plan, outlook, &stages, &options, &mut report)
+                .map_err(|error| planned.blame(error))?;
+            let named = planned.plan.outcomes().into_iter().map(|(name, address, _)| (name, address)).collect();
+            super::keep(planned);
+            (outcome, named)
+        }
+    };
     if let Some(line) = costs.line().filter(|_| !arguments.json) {
         eprintln!("{line}");
     }
     if !arguments.json
-        && let Some(table) = table::scores(&planned.plan, &outcome.outputs)
+        && let Some(table) = table::scores(&named, &outcome.outputs)
     {
         print!("{table}");
     }
-    super::keep(planned);
     Ok(match outcome.status {
         Status::Done => Exit::Done,
         Status::Failed => Exit::Step,

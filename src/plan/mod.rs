@@ -83,4 +83,22 @@ impl Plan {
         steps.dedup();
         steps
     }
+
+    /// The step of every output, each with its name among the outputs of a run, `scores.r1`, and the address that a
+    /// recipe writes for it, `scores[r1]`.
+    #[must_use]
+    pub fn outcomes(&self) -> Vec<(String, String, StepId)> {
+        let mut found = Vec::new();
+        for (name, output) in &self.outputs {
+            match output {
+                Output::Step(step) => found.push((name.clone(), name.clone(), *step)),
+                Output::Keyed(members) => {
+                    let member =
+                        |(key, step): &(String, StepId)| (format!("{name}.{key}"), format!("{name}[{key}]"), *step);
+                    found.extend(members.iter().map(member));
+                }
+            }
+        }
+        found
+    }
 }

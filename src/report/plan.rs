@@ -44,6 +44,15 @@ pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources, elsewhere: Op
     format!("{}\n{machine}{}", totals(schedule), format::columns(&rows, &aligns))
 }
 
+/// The same where every step is made; for each its address and its stage.
+#[must_use]
+pub fn made<'a>(steps: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let rows = steps.map(|(address, stage)| vec![format!("  {}", State::Hit.name()), address.into(), stage.into()]);
+    let rows: Vec<Vec<String>> = rows.collect();
+    let steps = format::counted(rows.len(), "step");
+    format!("{steps}: {} made\n{}", rows.len(), format::columns(&rows, &[Align::Left; 3]))
+}
+
 impl Elsewhere {
     /// `priced for 512 x H800: 343 TFLOP/s each in training, 183 TFLOP/s in sampling, 38 tokens/s an answer; 147k device-hours`.
     fn line(&self, schedule: &Schedule) -> String {

@@ -3,16 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde_json::{Map, Value, json};
 
 use super::format::{Align, columns};
-use crate::{
-    plan::{self, Plan},
-    run::Output,
-};
+use crate::run::Output;
 
 /// Reports side by side, a row each.
 #[derive(Clone, Debug, Default)]
@@ -29,25 +26,15 @@ struct Row {
     figures: Map<String, Value>,
 }
 
-/// The reports among a recipe's outputs, in the order of the recipe; None where there are none.
+/// The reports among the outputs of a run, each of which comes with its address; None where there are none.
 #[must_use]
-pub fn scores(plan: &Plan, outputs: &BTreeMap<String, Output>) -> Option<String> {
-    let mut named: Vec<(String, String)> = Vec::new();
-    for (name, output) in &plan.outputs {
-        match output {
-            plan::Output::Step(_) => named.push((name.clone(), name.clone())),
-            plan::Output::Keyed(members) => {
-                named.extend(members.iter().map(|(key, _)| (format!("{name}[{key}]"), format!("{name}.{key}"))));
-            }
-        }
-    }
+pub fn scores(named: &[(String, String)], outputs: &BTreeMap<String, Output>) -> Option<String> {
+    let named = named.iter().filter_map(|(name, address)| Some((address.as_str(), &outputs.get(name)?.path)));
     // Models and data are outputs as well, and take no label.
-    named.retain(|(_, output)| outputs.get(output).is_some_and(|it| is_scored(&it.path)));
-    let labels = labels(named.iter().map(|(address, _)| address.as_str()));
+    let reports: Vec<(&str, &PathBuf)> = named.filter(|(_, path)| is_scored(path)).collect();
+    let labels = labels(reports.iter().map(|(address, _)| *address));
     let mut table = Table::default();
-    for (label, (_, output)) in labels.into_iter().zip(&named) {
-        outputs.get(output).into_iter().for_each(|output| table.add(label, "", &output.path));
-    }
+    labels.into_iter().zip(&reports).for_each(|(label, (_, path))| table.add(label, "", path));
     table.screen()
 }
 

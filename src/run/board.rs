@@ -67,7 +67,7 @@ impl Board {
         }
     }
 
-    pub(super) fn places(&self) -> impl Iterator<Item = (StepId, &Place)> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (StepId, &Place)> + Clone {
         self.places.iter().enumerate().map(|(id, place)| (StepId(id), place))
     }
 

@@ -10,8 +10,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
-    Event, Options, Output, RunError, Status,
+    Event, Options, Output, Question, RunError, Status,
     board::{Board, Place},
+    echo,
     executor::{Failure, Job, Made, Message},
     gates,
     interrupt::Listener,
@@ -27,10 +28,10 @@ use crate::{
         digest::Digest,
         work::{Estimate, Made as Artifact},
     },
-    plan::{self, KeyFields, Plan, StepId},
+    plan::{KeyFields, Plan, StepId},
     schedule::{self, FileDigests, Schedule, key_fields, next, together},
     stages::{Progress, Stage, estimate},
-    store::{Cost, Done, Indexed, Store},
+    store::{Cost, Done, Indexed, Store, StoreError},
 };
 
 /// Deep graphs are walked by recursion when they are differentiated.
@@ -116,7 +117,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// What was made of all steps, before and now.
-    pub(super) fn made(&self) -> impl Iterator<Item = Done> {
+    pub(super) fn made(&self) -> impl Iterator<Item = Done> + Clone {
         self.board.places().filter_map(|(_, place)| match place {
             Place::Made(done) => Some(*done),
             _ => None,
@@ -176,21 +177,12 @@ impl<'a> Dispatcher<'a> {
         } else {
             Status::Done
         };
-        let mut outputs = BTreeMap::new();
-        let mut output = |name: String, id: StepId| {
-            if let Some(done) = self.board.made(id) {
-                outputs.insert(name, Output { digest: done.output, path: self.store.object(&done.output) });
-            }
+        let output = |id: StepId| {
+            let digest = self.board.made(id)?.output;
+            Some(Output { digest, path: self.store.object(&digest) })
         };
-        for (name, value) in &self.plan.outputs {
-            match value {
-                plan::Output::Step(id) => output(name.clone(), *id),
-                plan::Output::Keyed(members) => {
-                    members.iter().for_each(|(key, id)| output(format!("{name}.{key}"), *id));
-                }
-            }
-        }
-        (status, outputs)
+        let outputs = self.plan.outcomes().into_iter().filter_map(|(name, _, id)| Some((name, output(id)?)));
+        (status, outputs.collect())
     }
 
     /// Looks at every step that lacks nothing: it is made already, or may run. Gates are decided on the way.
@@ -426,11 +418,18 @@ impl<'a> Dispatcher<'a> {
             if decided.is_none() && there {
                 let decision = gates::decide(self.plan, gate, &artifact);
                 *decided = Some(decision.passed);
-                let (text, figures) = (gate.text.clone(), decision.figures);
-                journal.tell(Event::Gate { text, passed: decision.passed, figures })?;
+                journal.tell(decision.event(gate))?;
             }
         }
         Ok(())
+    }
+
+    /// Keeps what a run would say that is asked the same of all this; nothing where the steps are few.
+    pub(super) fn keep_echo(&self, question: &Question, history: &Indexed) -> Result<(), StoreError> {
+        let Some(seen) = history.remember(self.made())? else { return Ok(()) };
+        let artifact = |id: StepId| self.board.made(id).map(|done| self.store.object(&done.output));
+        let gates = self.plan.gates.iter().map(|gate| gates::decide(self.plan, gate, &artifact).event(gate));
+        echo::keep(self.store, self.plan, question, &self.watch, gates.collect(), self.made(), &seen)
     }
 
     /// The first request stops the steps at their next check; the second ends the process.

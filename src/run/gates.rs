@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 
+use super::Event;
 use crate::plan::{Gate, Plan, StepId};
 
 /// What became of a gate.
@@ -11,6 +12,13 @@ pub(super) struct Decision {
     pub(super) passed: bool,
     /// Every figure that it read, by the name of the step and the field.
     pub(super) figures: BTreeMap<String, f64>,
+}
+
+impl Decision {
+    /// What is told of it.
+    pub(super) fn event(self, gate: &Gate) -> Event {
+        Event::Gate { text: gate.text.clone(), passed: self.passed, figures: self.figures }
+    }
 }
 
 /// Decides a gate from the artifacts it reads; a figure that is not to be had fails it.

@@ -4,6 +4,7 @@
 mod board;
 mod desk;
 mod dispatcher;
+mod echo;
 mod event;
 mod executor;
 mod fit;
@@ -32,6 +33,7 @@ use std::{
 
 pub use self::{
     desk::earlier,
+    echo::{Echo, Question},
     event::{Event, Logged, Output, Status},
     fit::{Budget, Misfit, affords, fits},
     inputs::digest_inputs,
@@ -72,6 +74,8 @@ pub struct Options {
     /// What the run's log says it was asked for: the recipe's file, and what was set beside it.
     pub recipe: Option<PathBuf>,
     pub sets: Vec<String>,
+    /// What is asked, where the run may answer for a later one that is asked the same.
+    pub question: Option<Question>,
 }
 
 impl Default for Options {
@@ -85,6 +89,7 @@ impl Default for Options {
             batch: BATCH,
             recipe: None,
             sets: Vec::new(),
+            question: None,
         }
     }
 }
@@ -167,7 +172,7 @@ pub fn price_for(plan: &Plan, schedule: &mut Schedule, machine: Machine) {
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.
 ///
-/// Where nothing has to run, nothing is written, and neither the index nor a thread is started.
+/// Where nothing has to run, nothing but an [`Echo`] is written, and neither the index nor a thread is started.
 ///
 /// # Errors
 /// Where an input file cannot be read (then nothing is written either), or the store cannot be written.
@@ -224,7 +229,8 @@ pub fn run_within(
     })?;
     let mut dispatcher = Dispatcher::new(plan, store, &code, &files, watch, options);
     dispatcher.take_hits(schedule, &mut journal)?;
-    if dispatcher.has_work() {
+    let works = dispatcher.has_work();
+    if works {
         store.prepare()?;
         hold = hold.or_else(|| store.hold(|| {}));
         if let Some(machine) = measured {
@@ -233,14 +239,18 @@ pub fn run_within(
         journal.open(store)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         runtime.block_on(dispatcher.work(&history, &mut journal))?;
-        // What cannot be kept for the next look costs that look its time.
-        let _ = history.remember(dispatcher.made());
         if let Some(note) = history.note() {
             journal.tell(Event::Note { text: note.to_owned() })?;
         }
     }
-    drop(hold);
     let (status, outputs) = dispatcher.conclude();
+    // What cannot be kept for the next look costs that look its time.
+    let _ = match &options.question {
+        Some(question) if status == Status::Done => dispatcher.keep_echo(question, &history),
+        _ if works => history.remember(dispatcher.made()).map(drop),
+        _ => Ok(()),
+    };
+    drop(hold);
     let run = journal.run().map(str::to_owned);
     journal.tell(Event::Finished { status, outputs: outputs.clone(), seconds: start.elapsed().as_secs_f64() })?;
     Ok(Outcome { status, outputs, run })

@@ -8,7 +8,10 @@ use std::{
     thread,
 };
 
-use super::{Done, Hold, Store, StoreError, snapshot::Snapshot};
+use super::{
+    Done, Hold, Store, StoreError,
+    snapshot::{Snapshot, WORTHWHILE},
+};
 use crate::base::digest::Digest;
 
 /// The records of the store's snapshot, each held against its files once: by whoever asks for it, or ahead of that.
@@ -16,7 +19,7 @@ use crate::base::digest::Digest;
 pub struct Glance {
     seen: Arc<Seen>,
     /// What was looked at must not be removed before it is used.
-    _hold: Option<Arc<Hold>>,
+    hold: Option<Arc<Hold>>,
     _end: Option<Arc<End>>,
 }
 
@@ -52,7 +55,7 @@ impl Store {
         });
         // Without a thread each record is looked at when it is asked for.
         drop(begun);
-        Glance { _hold: Some(Arc::new(hold)), _end: Some(Arc::new(End(over))), ..glance }
+        Glance { hold: Some(Arc::new(hold)), _end: Some(Arc::new(End(over))), ..glance }
     }
 }
 
@@ -61,7 +64,7 @@ impl Glance {
     #[must_use]
     pub fn new(store: &Store) -> Self {
         let seen = Seen { store: store.clone(), snapshot: OnceLock::new() };
-        Self { seen: Arc::new(seen), _hold: None, _end: None }
+        Self { seen: Arc::new(seen), hold: None, _end: None }
     }
 
     /// What was made of a key that the snapshot has, where its record is as it was and its object is there.
@@ -69,12 +72,42 @@ impl Glance {
         self.seen.snapshot().done(&self.seen.store, key)
     }
 
-    /// Keeps what these steps made for a quicker look next time; nothing where they are few.
+    /// Whether nothing that is seen can be removed for now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// The digest of the snapshot; None where there is none.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Digest> {
+        self.seen.snapshot().digest()
+    }
+
+    /// Where the snapshot tells of a key.
+    #[must_use]
+    pub fn place(&self, key: &Digest) -> Option<usize> {
+        self.seen.snapshot().find(key)
+    }
+
+    /// What was made of the key in a place, where its record is as it was and its object is there.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<Done> {
+        self.seen.snapshot().at(&self.seen.store, place)
+    }
+
+    /// Keeps what these steps made for a quicker look next time, and gives that look; None where they are few.
     ///
     /// # Errors
     /// Where it cannot be written; nothing but speed is lost by that.
-    pub fn remember(&self, made: impl Iterator<Item = Done>) -> Result<(), StoreError> {
-        self.seen.snapshot().renewed(&self.seen.store, made)
+    pub fn remember(&self, made: impl Iterator<Item = Done> + Clone) -> Result<Option<Self>, StoreError> {
+        let (store, snapshot) = (&self.seen.store, self.seen.snapshot());
+        if snapshot.len() >= WORTHWHILE && made.clone().all(|done| self.done(&done.key) == Some(done)) {
+            return Ok(Some(self.clone()));
+        }
+        let snapshot = snapshot.renewed(store, made)?;
+        Ok(snapshot
+            .map(|it| Self { seen: Arc::new(Seen { store: store.clone(), snapshot: it.into() }), ..self.clone() }))
     }
 }
 

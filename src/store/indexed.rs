@@ -42,11 +42,11 @@ impl<'a> Indexed<'a> {
         self.index.get()?.as_ref()?.note()
     }
 
-    /// Keeps what these steps made for a quicker look next time; nothing where they are few.
+    /// Keeps what these steps made for a quicker look next time, and gives that look; None where they are few.
     ///
     /// # Errors
     /// Where it cannot be written; nothing but speed is lost by that.
-    pub fn remember(&self, made: impl Iterator<Item = Done>) -> Result<(), StoreError> {
+    pub fn remember(&self, made: impl Iterator<Item = Done> + Clone) -> Result<Option<Glance>, StoreError> {
         self.files.glance().remember(made)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Truth is `objects/<aa>/<digest>/` (artifacts) and `records/<key>.json` (which step made which). Both are written in
 //! `scratch/`, synced, and renamed into place, so each is there whole or not at all. A step is done when its record is.
-//! `index/` and `records.snapshot` are derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own
+//! `index/`, `records.snapshot` and `run.echo` are derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own
 //! half-way states, and `logs/<key>.log` what it had to say. `reviews/<key>/` holds what people decided, which nobody can
 //! make again. `damaged/` holds what was found changed and was moved out of the way. All writing goes through [`disk`].
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
@@ -13,6 +13,7 @@ mod cost;
 mod disk;
 mod done;
 mod durable;
+mod echo;
 mod error;
 mod folder;
 pub mod gc;

@@ -11,11 +11,11 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{Done, FORMAT, Record, Store, StoreError, disk, durable};
+use super::{Done, FORMAT, Record, Store, StoreError, disk};
 use crate::base::digest::Digest;
 
 /// So few records are read as quickly one by one.
-const WORTHWHILE: usize = 256;
+pub(super) const WORTHWHILE: usize = 256;
 
 /// What the records said, as far as the planning of other steps asks for it.
 ///
@@ -56,14 +56,27 @@ impl Snapshot {
             let (check, rest) = bytes.split_at_checked(DIGEST)?;
             let as_written = word(rest)? == FORM && Digest::of(rest).bytes() == check;
             let count = word(rest.get(WORD..)?).filter(|_| as_written)?;
-            Some(Self { bytes, seen: (0..count).map(|_| OnceLock::new()).collect() })
+            Some(Self::of(bytes, count as usize))
         };
         read().unwrap_or_default()
     }
 
+    fn of(bytes: Vec<u8>, count: usize) -> Self {
+        Self { bytes, seen: (0..count).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The digest of all that it tells; None where it tells nothing.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        Digest::from_bytes(self.bytes.get(..DIGEST)?)
+    }
+
     /// What was made of a key, where its record is as it was and its object is there.
     pub(super) fn done(&self, store: &Store, key: &Digest) -> Option<Done> {
-        let place = self.find(key)?;
+        self.at(store, self.find(key)?)
+    }
+
+    /// As [`Snapshot::done`], for the key in a place.
+    pub(super) fn at(&self, store: &Store, place: usize) -> Option<Done> {
         self.look(store, place).then(|| self.entry(place))?.map(|entry| entry.done)
     }
 
@@ -85,24 +98,27 @@ impl Snapshot {
         self.seen.get(place).is_some_and(|seen| *seen.get_or_init(look))
     }
 
-    /// Writes the snapshot of these steps, with what this one has of them; nothing where they are few.
-    pub(super) fn renewed(&self, store: &Store, made: impl Iterator<Item = Done>) -> Result<(), StoreError> {
+    /// Writes the snapshot of these steps, with what this one has of them, and gives it; None where they are few.
+    pub(super) fn renewed(&self, store: &Store, made: impl Iterator<Item = Done>) -> Result<Option<Self>, StoreError> {
         let kept = |done: &Done| {
             let place = self.find(&done.key).filter(|place| self.look(store, *place))?;
             Some((self.entry(place)?, self.files(place).to_vec()))
         };
         let entries: Vec<_> = made.filter_map(|done| kept(&done).or_else(|| store.entry(&done.key))).collect();
         if entries.len() < WORTHWHILE {
-            return Ok(());
+            return Ok(None);
         }
+        let (bytes, count) = written(entries);
         let scratch = store.root().join("scratch").join(format!("snapshot-{}", std::process::id()));
         let mut file = disk::create(&scratch)?;
-        disk::write(&mut file, &scratch, &written(entries))?;
+        disk::write(&mut file, &scratch, &bytes)?;
         // It need not be durable: what a power cut leaves of it is found by its digest.
-        durable::rename(&scratch, &store.snapshot())
+        disk::rename(&scratch, &store.snapshot())?;
+        Ok(Some(Self::of(bytes, count)))
     }
 
-    fn find(&self, key: &Digest) -> Option<usize> {
+    /// The place of a key.
+    pub(super) fn find(&self, key: &Digest) -> Option<usize> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = (low + high) / 2;
@@ -127,8 +143,8 @@ impl Snapshot {
     }
 }
 
-/// The bytes of a snapshot.
-fn written(mut entries: Vec<(Entry, Vec<u8>)>) -> Vec<u8> {
+/// The bytes of a snapshot, and how many entries it has.
+fn written(mut entries: Vec<(Entry, Vec<u8>)>) -> (Vec<u8>, usize) {
     entries.sort_by_key(|(entry, _)| entry.done.key);
     entries.dedup_by_key(|(entry, _)| entry.done.key);
     let mut bytes = vec![0; DIGEST];
@@ -141,7 +157,7 @@ fn written(mut entries: Vec<(Entry, Vec<u8>)>) -> Vec<u8> {
     entries.iter().for_each(|(_, files)| bytes.extend(files));
     let check = bytes.get(DIGEST..).map(Digest::of);
     bytes.iter_mut().zip(check.iter().flat_map(|it| it.bytes())).for_each(|(slot, it)| *slot = *it);
-    bytes
+    (bytes, entries.len())
 }
 
 impl Entry {
