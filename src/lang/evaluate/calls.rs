@@ -56,7 +56,7 @@ impl<'a> Evaluator<'a> {
             "refresh" => self.refresh(callee.span, arguments, scope),
             _ => {
                 self.look_at(arguments, scope);
-                let defined = self.frame(scope.frame).is_some_and(|it| it.entries.contains_key(path.as_str()));
+                let defined = self.frame(scope.frame).is_some_and(|it| it.contains(&path));
                 let complaint = if defined {
                     Diagnostic::error(callee.span, format!("`{path}` is not a stage"))
                 } else {
@@ -143,7 +143,7 @@ impl<'a> Evaluator<'a> {
                 let known = self.constants.known(default.span).cloned();
                 let value = known.unwrap_or_else(|| {
                     // Defaults see no names of the recipe.
-                    let outside = Scope::new(FrameId::EMPTY, String::new());
+                    let outside = Scope::new(FrameId::EMPTY, "");
                     let value = self.eval_as(default, &parameter.ty, &outside);
                     if constants::is_kept(&parameter.ty) {
                         self.constants.keep(default.span, &value);
@@ -164,7 +164,7 @@ impl<'a> Evaluator<'a> {
         if parameter.trains
             && let Some(taint) = self.taint(&value)
         {
-            self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address));
+            self.diagnostics.push(taint.refused(span, &stage.path, parameter.name, &scope.address.to_string()));
         }
         (value, span)
     }

@@ -66,7 +66,7 @@ impl<'a> Evaluator<'a> {
 
     /// Complains where a value, or any value of a schedule, lies outside a range.
     pub(super) fn check_range(&mut self, value: &Value, (low, high): &'a (Expr, Expr), span: Span) {
-        let bounds = Scope::new(FrameId::EMPTY, String::new());
+        let bounds = Scope::new(FrameId::EMPTY, "");
         let (low, high) = (self.eval(low, &bounds), self.eval(high, &bounds));
         let number = |value: &Value| match value {
             Value::Amount(amount) => Some(amount.value),

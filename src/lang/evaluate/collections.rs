@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Evaluator, scope::Scope};
+use super::{
+    Evaluator,
+    scope::{Address, Scope},
+};
 use crate::{
     base::{diagnostic::Diagnostic, span::Span, suggest::did_you_mean},
     lang::{
@@ -26,29 +29,31 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Goes over the first clause, and over the others within; false where a clause could not be gone over. `key` is that
-    /// of the clauses before, which go over their members in so many `ways`.
+    /// of the clauses before, which go over their members in so many `ways`. The members have their addresses `at` that of the whole.
     fn clause(
         &mut self,
         clauses: &'a [(Name, Expr)],
         body: &'a Expr,
         scope: &Scope,
-        address: &str,
+        at: &Address,
         (key, ways): (Vec<String>, usize),
         members: &mut Vec<(Vec<String>, Value)>,
     ) -> bool {
         let Some(((name, source), rest)) = clauses.split_first() else {
-            let scope = Scope { address: format!("{address}[{}]", key.join(", ")), ..scope.clone() };
+            let word = key.join(", ");
+            let scope = scope.at(Address::Member(at, &word));
             let value = self.eval(body, &scope);
             let fits = self.count(value.parts(), body.span);
             members.push((key, value));
             return fits;
         };
-        let of = Scope { address: format!("{address}.{}", name.text), ..scope.clone() };
+        let of = scope.at(Address::Argument(at, &name.text));
         let Some(elements) = self.elements(source, &of) else {
             // The body is looked at once all the same.
-            let mut scope = scope.clone();
-            scope.locals.push((name.text.clone(), Value::MISTAKE, name.text.clone()));
-            self.dry(|me| me.clause(rest, body, &scope, address, (vec![name.text.clone()], 1), &mut Vec::new()));
+            let local = scope.variable(&name.text, Value::MISTAKE, name.text.clone());
+            self.dry(|me| {
+                me.clause(rest, body, &scope.with(&local), at, (vec![name.text.clone()], 1), &mut Vec::new())
+            });
             return false;
         };
         if elements.is_empty() {
@@ -67,11 +72,10 @@ impl<'a> Evaluator<'a> {
             if !self.fits() {
                 return false;
             }
-            let mut scope = scope.clone();
             let (keys, value) = element;
-            scope.locals.push((name.text.clone(), value, keys.join(", ")));
+            let local = scope.variable(&name.text, value, keys.join(", "));
             let key = [key.clone(), keys].concat();
-            whole &= self.clause(rest, body, &scope, address, (key, ways), members);
+            whole &= self.clause(rest, body, &scope.with(&local), at, (key, ways), members);
         }
         whole
     }
@@ -90,10 +94,12 @@ impl<'a> Evaluator<'a> {
         let elements = self.elements(source, &of).unwrap_or_default().into_iter();
         let elements: Vec<Element> = elements.map(|(keys, value)| Element { key: keys.join(", "), value }).collect();
         let round = |me: &mut Self, element: Element, value: Value| {
-            let mut scope = scope.member(&element.key);
-            scope.locals.push((name.text.clone(), element.value, element.key));
-            scope.locals.push((from.text.clone(), value, from.text.clone()));
-            me.eval(body, &scope)
+            let Element { key, value: turn } = element;
+            let scope = scope.member(&key);
+            let turn = scope.variable(&name.text, turn, key.clone());
+            let scope = scope.with(&turn);
+            let before = scope.variable(&from.text, value, from.text.clone());
+            me.eval(body, &scope.with(&before))
         };
         if elements.is_empty() {
             let stand_in = Element { key: name.text.clone(), value: Value::MISTAKE };
@@ -178,9 +184,8 @@ impl<'a> Evaluator<'a> {
         let mut key = self.key(index, scope);
         if !key.as_deref().is_some_and(has) {
             // Not the key itself, so perhaps the name of a param that holds the key.
-            let known = self
-                .frame(scope.frame)
-                .is_some_and(|frame| key.as_deref().is_none_or(|key| frame.entries.contains_key(key)));
+            let known =
+                self.frame(scope.frame).is_some_and(|frame| key.as_deref().is_none_or(|key| frame.contains(key)));
             let value = if known { self.eval(index, scope) } else { Value::None };
             key = match value {
                 Value::Text(text) | Value::Path(text) => Some(text),

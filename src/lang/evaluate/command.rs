@@ -166,10 +166,11 @@ impl<'a> Evaluator<'a> {
     /// A port with its value, or with none where no program can be handed what is written.
     fn port(&mut self, name: &'a str, span: Span, written: &'a Expr, scope: &Scope) -> Port<'a> {
         let inner = scope.argument(name);
-        let is_set = self.overrides.find(&inner.address).is_some() && !self.dry;
+        let target = inner.address.to_string();
+        let is_set = self.overrides.find(&target).is_some() && !self.dry;
         let mut value = if is_set { self.dry(|me| me.eval(written, &inner)) } else { self.eval(written, &inner) };
         let mut value_span = written.span;
-        if let Some(set) = self.overridden(&inner.address, &type_of(&value), None) {
+        if let Some(set) = self.overridden(&target, &type_of(&value), None) {
             value = self.eval_as(set, &type_of(&value), &inner);
             value_span = set.span;
         }
@@ -250,7 +251,7 @@ impl<'a> Evaluator<'a> {
             let mut datasets = port.value.artifacts().filter(|it| matches!(it.ty, Type::Dataset(_)));
             let taint = datasets.find_map(|it| it.taint.clone());
             if let Some(taint) = taint {
-                self.diagnostics.push(taint.refused(port.value_span, COMMAND, port.name, &scope.address));
+                self.diagnostics.push(taint.refused(port.value_span, COMMAND, port.name, &scope.address.to_string()));
             }
         }
     }

@@ -36,7 +36,7 @@ impl Evaluator<'_> {
     fn check_shapes(&mut self, stage: &Signature<'_>, values: &[Placed]) -> bool {
         let mut fit = true;
         for (parameter, (value, span)) in stage.parameters.iter().zip(values) {
-            if parameter.ty != Type::List(Box::new(Type::Model)) {
+            if !matches!(&parameter.ty, Type::List(inner) if **inner == Type::Model) {
                 continue;
             }
             if let Value::List(elements) = value

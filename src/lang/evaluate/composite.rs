@@ -25,7 +25,7 @@ impl<'a> Evaluator<'a> {
     pub(super) fn check_stages(&mut self) {
         let stages = self.stages;
         for stage in stages.iter() {
-            let outside = Scope::new(FrameId::EMPTY, String::new());
+            let outside = Scope::new(FrameId::EMPTY, "");
             for parameter in stage.parameters.iter().filter(|_| !stage.is_recipe) {
                 if let Some(default) = parameter.default {
                     self.dry(|me| me.ranged(default, &parameter.ty, parameter.range, &outside));
@@ -34,7 +34,7 @@ impl<'a> Evaluator<'a> {
             let Some(body) = stage.body else { continue };
             if stage.is_recipe {
                 let written = vec![None; stage.parameters.len()];
-                let scope = Scope::new(FrameId::EMPTY, stage.path.clone());
+                let scope = Scope::new(FrameId::EMPTY, &stage.path);
                 self.dry(|me| me.apply_recipe(stage, written, stage.span, &scope));
                 continue;
             }
@@ -42,7 +42,7 @@ impl<'a> Evaluator<'a> {
                 self.check_item(item, "a stage");
             }
             let values = stage.parameters.iter().map(|it| Some((stand_in(&it.ty), it.span))).collect();
-            let scope = Scope::new(FrameId::EMPTY, stage.path.clone());
+            let scope = Scope::new(FrameId::EMPTY, &stage.path);
             self.dry(|me| me.expand(stage, body, values, stage.span, &scope));
         }
     }
@@ -151,11 +151,10 @@ impl<'a> Evaluator<'a> {
     fn give(&mut self, id: FrameId, stage: &'a Signature<'a>, values: Vec<Option<Placed>>) {
         for (parameter, value) in stage.parameters.iter().zip(values) {
             let Some((value, span)) = value else { continue };
-            // It is known, so that nothing waits for it.
-            let number = usize::MAX;
-            let entry = Entry { definition: Definition::Given, number, span, state: State::Done(value) };
+            let (name, definition) = (parameter.name, Definition::Given);
             let Some(frame) = self.frames.get_mut(id.0) else { return };
-            if let Some(taken) = frame.entries.insert(parameter.name, entry).filter(|_| !stage.is_recipe) {
+            let taken = frame.insert(Entry { name, definition, span, state: State::Done(value) });
+            if let Some(taken) = taken.filter(|_| !stage.is_recipe) {
                 let name = Name { text: parameter.name.to_owned(), span: taken.span };
                 self.diagnostics.push(duplicate(&name, parameter.span));
             }
@@ -168,8 +167,8 @@ impl<'a> Evaluator<'a> {
         let names: Vec<&'a Name> = outputs.iter().flat_map(|it| &it.names).collect();
         if stage.is_recipe && names.len() > 1 {
             let mut value = |name: &&'a Name| {
-                let scope = self.scope(id, &name.text);
-                (name.text.clone(), self.name(&name.text, name.span, &scope))
+                let address = self.place(id, &name.text);
+                (name.text.clone(), self.name(&name.text, name.span, &Scope::new(id, &address)))
             };
             return Value::Record(names.iter().map(&mut value).collect());
         }
@@ -186,7 +185,8 @@ impl<'a> Evaluator<'a> {
             self.diagnostics.push(Diagnostic::error(span, message).hint(hint));
             return stand_in(&stage.returns);
         };
-        let scope = self.scope(id, &name.text);
+        let address = self.place(id, &name.text);
+        let scope = Scope::new(id, &address);
         let value = self.name(&name.text, name.span, &scope);
         // `Dataset` without a kind leaves it to the body what the rows are.
         match (&stage.returns, value) {

@@ -101,7 +101,7 @@ impl<'a> Evaluator<'a> {
     /// The word by which `for` and an index name what an expression stands for.
     pub(super) fn key(&self, expr: &Expr, scope: &Scope) -> Option<String> {
         Some(match &expr.kind {
-            ExprKind::Name(name) => scope.local(name).map_or_else(|| name.clone(), |(_, key)| key.to_owned()),
+            ExprKind::Name(name) => scope.local(name).map_or_else(|| name.clone(), |it| it.key.clone()),
             ExprKind::Text(text) => text.clone(),
             ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Bool(_) | ExprKind::Amount { .. } => {
                 self.sources.slice(expr.span).to_owned()
@@ -113,14 +113,14 @@ impl<'a> Evaluator<'a> {
 
     /// Whether a name stands for anything.
     pub(super) fn is_known(&self, name: &str, scope: &Scope) -> bool {
-        let entered = || self.frame(scope.frame).is_some_and(|it| it.entries.contains_key(name));
+        let entered = || self.frame(scope.frame).is_some_and(|it| it.contains(name));
         name == "none" || scope.local(name).is_some() || entered() || self.stage(name, scope).is_some()
     }
 
     /// The value of a name: a variable, an item, or a stage that stands for a value.
     pub(super) fn name(&mut self, name: &str, span: Span, scope: &Scope) -> Value {
-        if let Some((value, _)) = scope.local(name) {
-            return value.clone();
+        if let Some(local) = scope.local(name) {
+            return local.value.clone();
         }
         if let Some(value) = self.entry(scope.frame, name, Some(span)) {
             return value;
@@ -136,7 +136,7 @@ impl<'a> Evaluator<'a> {
             return self.mistake(Diagnostic::error(span, format!("`{name}` is a stage, not a value")).hint(hint));
         }
         let complaint = Diagnostic::error(span, format!("unknown name `{name}`"));
-        let outside = self.frame(FrameId::RECIPE).is_some_and(|it| it.entries.contains_key(name));
+        let outside = self.frame(FrameId::RECIPE).is_some_and(|it| it.contains(name));
         if outside && scope.frame != FrameId::RECIPE && self.in_stage(scope) {
             let hint = if self.expanding.is_empty() {
                 "a test sees only what stands in it, and the stages of its file".to_owned()
@@ -146,7 +146,7 @@ impl<'a> Evaluator<'a> {
             return self.mistake(complaint.hint(hint));
         }
         let values = self.stages.known(self.file(scope)).filter(|it| it.is_value()).map(|it| it.path.as_str());
-        let locals = scope.locals.iter().map(|(name, _, _)| name.as_str());
+        let locals = scope.locals().map(|it| it.name);
         let items = self.frame(scope.frame).into_iter().flat_map(Frame::names);
         let near = || self.diagnostics.suggest(name, locals.chain(items).chain(values));
         let hint = foreign::value(name).map(|it| format!("write `{it}`")).or_else(near);

@@ -23,7 +23,7 @@ use crate::{
 impl<'a> Evaluator<'a> {
     /// Opens a frame for a row of items: every name is known before any is evaluated.
     pub(super) fn open(&mut self, items: &'a [Item], prefix: String, file: SourceId) -> FrameId {
-        let mut frame = Frame { prefix, dry: self.dry, file, ..Frame::default() };
+        let mut frame = Frame::new(prefix, self.dry, file);
         for item in items {
             match item {
                 Item::Require(require) => frame.requires.push(require),
@@ -31,13 +31,11 @@ impl<'a> Evaluator<'a> {
                 _ => {}
             }
             let Some((name, definition)) = Definition::of(item) else { continue };
-            if let Some(first) = frame.entries.get(name.text.as_str()) {
+            if let Some(first) = frame.number(&name.text).and_then(|it| frame.entry(it)) {
                 self.diagnostics.push(duplicate(name, first.span));
                 continue;
             }
-            let number = frame.order.len();
-            frame.order.push(&name.text);
-            frame.entries.insert(&name.text, Entry { definition, number, span: name.span, state: State::Waiting });
+            frame.insert(Entry { name: &name.text, definition, span: name.span, state: State::Waiting });
         }
         self.frames.push(frame);
         FrameId(self.frames.len() - 1)
@@ -68,29 +66,42 @@ impl<'a> Evaluator<'a> {
     pub(super) fn entries(&mut self, id: FrameId) {
         let Some(frame) = self.frame(id) else { return };
         let (order, requires) = (order(frame), frame.requires.clone());
-        for name in order {
-            self.entry(id, name, None);
+        for number in order {
+            self.settle(id, number, None);
         }
         for (index, require) in requires.into_iter().enumerate() {
-            self.require(require, &self.scope(id, &format!("require[{index}]")));
+            let address = self.place(id, &format!("require[{index}]"));
+            self.require(require, &Scope::new(id, &address));
         }
     }
 
     /// The value of a name in a frame, evaluated where this is the first use; None where there is no such name.
     pub(super) fn entry(&mut self, id: FrameId, name: &str, used: Option<Span>) -> Option<Value> {
+        let number = self.frame(id)?.number(name)?;
+        if let Some(cycle) = self.settle(id, number, used) {
+            return Some(cycle);
+        }
+        match &self.frame(id)?.entry(number)?.state {
+            State::Done(value) => Some(value.clone()),
+            State::Waiting | State::Active => None,
+        }
+    }
+
+    /// Evaluates the name of a number where nobody has; gives what stands for it where it is being evaluated just now.
+    fn settle(&mut self, id: FrameId, number: usize, used: Option<Span>) -> Option<Value> {
         let frame = self.frames.get_mut(id.0)?;
         let dry = frame.dry;
-        let (&name, _) = frame.entries.get_key_value(name)?;
-        let entry = frame.entries.get_mut(name)?;
-        let (definition, span) = (entry.definition, entry.span);
+        let entry = frame.entry_mut(number)?;
+        let (name, definition, span) = (entry.name, entry.definition, entry.span);
         match &entry.state {
-            State::Done(value) => return Some(value.clone()),
+            State::Done(_) => return None,
             State::Active => return Some(self.cycle(id, name, used.unwrap_or(span))),
             State::Waiting => entry.state = State::Active,
         }
         self.path.push((id, name));
         let before = (std::mem::replace(&mut self.dry, dry), std::mem::take(&mut self.untaken));
-        let scope = self.scope(id, name);
+        let address = self.place(id, name);
+        let scope = Scope::new(id, &address);
         let value = match definition {
             Definition::Param(param) => self.param(param, &scope),
             Definition::Input(input) => self.input(input, &scope),
@@ -100,10 +111,10 @@ impl<'a> Evaluator<'a> {
         let value = if self.count(value.parts(), span) { value } else { Value::MISTAKE };
         (self.dry, self.untaken) = before;
         self.path.pop();
-        if let Some(entry) = self.frames.get_mut(id.0).and_then(|it| it.entries.get_mut(name)) {
-            entry.state = State::Done(value.clone());
+        if let Some(entry) = self.frames.get_mut(id.0).and_then(|it| it.entry_mut(number)) {
+            entry.state = State::Done(value);
         }
-        Some(value)
+        None
     }
 
     fn cycle(&mut self, id: FrameId, name: &str, used: Span) -> Value {
@@ -151,7 +162,7 @@ impl<'a> Evaluator<'a> {
         }
         // The default is checked even where another value takes its place.
         let default = param.default.as_ref().map(|it| (it, self.ranged(it, &ty, param.range.as_ref(), scope)));
-        let set = self.overridden(&scope.address, &ty, None);
+        let set = self.overridden(&scope.address.to_string(), &ty, None);
         let set = set.map(|it| (it, self.ranged(it, &ty, param.range.as_ref(), scope)));
         let Some((expr, value)) = set.or(default) else {
             let name = &param.name;
@@ -175,7 +186,7 @@ impl<'a> Evaluator<'a> {
     fn input(&mut self, input: &'a Input, scope: &Scope) -> Value {
         let ty = self.declared(&input.ty);
         self.diagnostics.extend(label(input.label.as_ref(), &["eval"]));
-        let set = self.overridden(&scope.address, &ty, None);
+        let set = self.overridden(&scope.address.to_string(), &ty, None);
         let Some(expr) = set.or(input.default.as_ref()) else {
             let name = &input.name;
             let complaint = Diagnostic::error(name.span, format!("the input `{}` has no value", name.text));
@@ -211,7 +222,7 @@ impl<'a> Evaluator<'a> {
         self.diagnostics.extend(label(binding.label.as_ref(), &["eval"]));
         let value = self.eval(&binding.value, scope);
         let keyed = matches!(value, Value::List(_) | Value::Collection(_));
-        if keyed && !self.dry && !scope.address.contains('.') {
+        if keyed && !self.dry && !scope.address.to_string().contains('.') {
             let members: Vec<_> =
                 value.keyed_artifacts().into_iter().filter_map(|(key, it)| Some((key, it.step?))).collect();
             if !members.is_empty() {

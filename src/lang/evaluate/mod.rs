@@ -19,7 +19,7 @@ mod schedules;
 mod scope;
 mod steps;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     base::{
@@ -55,7 +55,7 @@ pub(super) fn program(
         overrides,
         diagnostics: Diagnostics::default(),
         // The first frame is empty: defaults in signatures see no names but those of stages.
-        frames: vec![Frame { file: recipe.source(), ..Frame::default() }],
+        frames: vec![Frame::new(String::new(), false, recipe.source())],
         path: Vec::new(),
         expanding: Vec::new(),
         expansions: 0,
@@ -130,10 +130,10 @@ impl Evaluator<'_> {
 
     /// Complains of every two steps that share an address, so that neither could be named.
     fn check_addresses(&mut self) {
-        let mut calls: Vec<&Call> = self.program.calls.iter().collect();
-        calls.sort_by_key(|call| call.address.as_str());
-        let shared = calls.iter().zip(calls.iter().skip(1)).filter(|(first, call)| first.address == call.address);
-        for (first, call) in shared {
+        // Only ever asked; a recipe may have a hundred thousand steps.
+        let mut known: HashMap<&str, &Call> = HashMap::with_capacity(self.program.calls.len());
+        for call in &self.program.calls {
+            let Some(first) = known.insert(&call.address, call) else { continue };
             let complaint = Diagnostic::error(call.span, format!("two steps have the address `{}`", call.address))
                 .label(first.span, "the first is made here")
                 .hint("give one of them a name of its own, `name = ..`, and use that here");
@@ -196,9 +196,9 @@ impl<'a> Evaluator<'a> {
         self.frame(scope.frame).map(|it| it.file).unwrap_or_default()
     }
 
-    /// The scope of a frame's own items.
-    fn scope(&self, frame: FrameId, name: &str) -> Scope {
+    /// The address of a frame's own item.
+    fn place(&self, frame: FrameId, name: &str) -> String {
         let prefix = self.frame(frame).map(|it| it.prefix.as_str()).unwrap_or_default();
-        Scope::new(frame, format!("{prefix}{name}"))
+        [prefix, name].concat()
     }
 }

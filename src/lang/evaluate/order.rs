@@ -4,22 +4,23 @@
 use super::scope::{Definition, Frame};
 use crate::syntax::ast::{Expr, ExprKind};
 
-/// Every name of a frame after those that it needs; names in a cycle come in some order, and are found out later.
-pub(super) fn order<'a>(frame: &Frame<'a>) -> Vec<&'a str> {
-    let mut order = Vec::with_capacity(frame.order.len());
-    let mut seen = vec![false; frame.order.len()];
+/// The number of every name of a frame after those that it needs; names in a cycle come in some order, and are found out
+/// later.
+pub(super) fn order(frame: &Frame) -> Vec<usize> {
+    let mut order = Vec::with_capacity(frame.len());
+    let mut seen = vec![false; frame.len()];
     let mut first = |number: usize| seen.get_mut(number).is_some_and(|it| !std::mem::replace(it, true));
-    let mut stack: Vec<(&'a str, Vec<(usize, &'a str)>)> = Vec::new();
-    for (number, &name) in frame.order.iter().enumerate() {
+    let mut stack: Vec<(usize, Vec<usize>)> = Vec::new();
+    for number in 0..frame.len() {
         if first(number) {
-            stack.push((name, needs(frame, name)));
+            stack.push((number, needs(frame, number)));
         }
-        while let Some((name, needed)) = stack.last_mut() {
+        while let Some((number, needed)) = stack.last_mut() {
             match needed.pop() {
-                Some((number, next)) if first(number) => stack.push((next, needs(frame, next))),
+                Some(next) if first(next) => stack.push((next, needs(frame, next))),
                 Some(_) => {}
                 None => {
-                    order.push(*name);
+                    order.push(*number);
                     stack.pop();
                 }
             }
@@ -28,25 +29,26 @@ pub(super) fn order<'a>(frame: &Frame<'a>) -> Vec<&'a str> {
     order
 }
 
-/// The names of the frame that the value of a name mentions, with their numbers.
-fn needs<'a>(frame: &Frame<'a>, name: &str) -> Vec<(usize, &'a str)> {
-    let expr = match frame.entries.get(name).map(|it| it.definition) {
+/// The numbers of the names of the frame that the value of a name mentions.
+fn needs(frame: &Frame, number: usize) -> Vec<usize> {
+    let expr = match frame.entry(number).map(|it| it.definition) {
         Some(Definition::Param(param)) => param.default.as_ref(),
         Some(Definition::Input(input)) => input.default.as_ref(),
         Some(Definition::Binding(binding)) => Some(&binding.value),
         Some(Definition::Given) | None => None,
     };
-    let mut names = Vec::new();
+    let mut numbers = Vec::new();
     if let Some(expr) = expr {
-        mentions(expr, &mut names);
+        mentions(expr, &mut |name| numbers.extend(frame.number(name)));
     }
-    names.into_iter().filter_map(|it| Some((frame.entries.get(it)?.number, it))).collect()
+    numbers
 }
 
-fn mentions<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
-    let mut go = |it: &'a Expr| mentions(it, names);
+/// Hands over every name that an expression mentions.
+fn mentions(expr: &Expr, each: &mut dyn FnMut(&str)) {
+    let mut go = |it: &Expr| mentions(it, each);
     match &expr.kind {
-        ExprKind::Name(name) => names.push(name),
+        ExprKind::Name(name) => each(name),
         ExprKind::List(elements) => elements.iter().for_each(go),
         // The callee is a stage, whatever else has its name.
         ExprKind::Call { arguments, .. } => arguments.iter().for_each(|it| go(&it.value)),

@@ -34,7 +34,7 @@ pub(super) fn call(
     scope: &Scope,
 ) -> Call {
     let mut call = Call {
-        address: scope.address.clone(),
+        address: scope.address.to_string(),
         stage: stage.path.clone(),
         arguments: [("returns", Json::from(returns.to_string()).into())].into_iter().collect(),
         files: BTreeMap::new(),

@@ -47,7 +47,7 @@ impl<'a> Evaluator<'a> {
             _ => None,
         };
         let mut call = Call {
-            address: scope.address.clone(),
+            address: scope.address.to_string(),
             stage: stage.path.clone(),
             arguments: Named::default(),
             files: BTreeMap::new(),
