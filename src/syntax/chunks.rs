@@ -158,6 +158,13 @@ impl<'a> Reader<'a> {
         start - self.text.get(..start).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1)
     }
 
+    /// Whether a token ends a line after which an item starts at the very left.
+    pub fn starts_line(&self, at: usize) -> bool {
+        self.tokens.get(at).is_some_and(|it| it.kind == Kind::Newline)
+            && self.starts_item(at + 1)
+            && self.column(at + 1) == 0
+    }
+
     /// `param x`, `output y`, or `name =`.
     fn starts_item(&self, at: usize) -> bool {
         let (Some(token), next) = (self.tokens.get(at), self.tokens.get(at + 1)) else { return false };

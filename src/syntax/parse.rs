@@ -1,6 +1,6 @@
 //! Parses a text item by item, so that every mistake is seen and the items around it are kept.
 
-use std::ops::Range;
+use std::{ops::Range, thread};
 
 use crate::{
     base::{
@@ -18,39 +18,78 @@ use crate::{
     },
 };
 
+/// So many tokens are read in two halves side by side.
+const MANY: usize = 20_000;
+/// What the deepest expression takes on the stack, with room to spare.
+const STACK: usize = 8 << 20;
+
 /// The tree of a recipe and all that is wrong with its form. Broken items keep their names, so that uses of them are
 /// not complained of again.
 #[must_use]
 pub fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
-    parse_with(source, text, true)
+    parse_with(source, text, true, MANY)
 }
 
 /// As [`parse`], item by item with the grammar alone: slower, and the definition of what the other way must come to.
 #[must_use]
 pub fn parse_by_grammar(source: SourceId, text: &str) -> (File, Diagnostics) {
-    parse_with(source, text, false)
+    parse_with(source, text, false, MANY)
 }
 
-fn parse_with(source: SourceId, text: &str, directly: bool) -> (File, Diagnostics) {
-    let mut parser = Parser { source, reader: Reader::new(text), diagnostics: Diagnostics::default(), directly };
-    let items = parser.items(0..parser.reader.tokens.len());
+fn parse_with(source: SourceId, text: &str, directly: bool, many: usize) -> (File, Diagnostics) {
+    let reader = Reader::new(text);
+    let mut parser = Parser { source, reader: &reader, diagnostics: Diagnostics::default(), directly };
+    let items = if reader.tokens.len() < many { parser.items(0..reader.tokens.len()) } else { parser.halves() };
     let first_has_docs = || !matches!(items.first(), None | Some(Item::Use(_) | Item::Require(_) | Item::Output(_)));
     (File { docs: docs::head(text, first_has_docs), items }, parser.diagnostics.sorted())
 }
 
 struct Parser<'a> {
     source: SourceId,
-    reader: Reader<'a>,
+    reader: &'a Reader<'a>,
     diagnostics: Diagnostics,
     /// Whether what can be read without the grammar is.
     directly: bool,
 }
 
 impl Parser<'_> {
+    /// The items of the whole text, those of its second half read by a thread of their own.
+    ///
+    /// What an item is depends on nothing before it. So the halves fit where the last item of the first ends just before
+    /// the second; where it reaches into that, all from there on is read again.
+    fn halves(&mut self) -> Vec<Item> {
+        let end = self.reader.tokens.len();
+        let middle = (end / 2..end).find(|at| self.reader.starts_line(*at)).unwrap_or(end);
+        let mut other = Parser { diagnostics: Diagnostics::default(), ..*self };
+        let second = move || (other.items(middle..end), other.diagnostics);
+        thread::scope(|scope| {
+            let second = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, second);
+            let mut items = Vec::new();
+            let at = self.items_before(middle, 0..end, &mut items);
+            let fits = self.reader.speaking(at..end).next() == self.reader.speaking(middle..end).next();
+            match second.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok((rest, diagnostics))) if fits => {
+                    items.extend(rest);
+                    self.diagnostics.extend(diagnostics);
+                }
+                _ => items.extend(self.items(at..end)),
+            }
+            items
+        })
+    }
+
     fn items(&mut self, tokens: Range<usize>) -> Vec<Item> {
         let mut items = Vec::new();
+        self.items_before(tokens.end, tokens, &mut items);
+        items
+    }
+
+    /// Reads the items that begin before a token, and says where the next may start.
+    fn items_before(&mut self, limit: usize, tokens: Range<usize>, items: &mut Vec<Item>) -> usize {
         let mut at = tokens.start;
-        while let Some(mut chunk) = self.reader.next_chunk(at..tokens.end) {
+        while self.reader.speaking(at..tokens.end).next().is_some_and(|first| first < limit)
+            && let Some(mut chunk) = self.reader.next_chunk(at..tokens.end)
+        {
             if chunk.cut.is_some() && !chunk.open.is_empty() {
                 chunk = self.reader.shortened(&chunk);
             }
@@ -58,7 +97,7 @@ impl Parser<'_> {
             items.extend(item);
             at = end;
         }
-        items
+        at
     }
 
     /// The item of a chunk, and where the next may start.
@@ -92,7 +131,7 @@ impl Parser<'_> {
             // The brackets balance, but only by taking in what looks like another item.
             Err(_) if chunk.cut.is_some() => self.item(self.reader.shortened(&chunk)),
             Err(error) => {
-                let place = Place::new(self.source, &self.reader, &chunk, bytes.start, &error);
+                let place = Place::new(self.source, self.reader, &chunk, bytes.start, &error);
                 self.diagnostics.push(place.complaint());
                 (self.declared(&chunk), chunk.tokens.end)
             }
@@ -153,7 +192,7 @@ impl Parser<'_> {
                 node.map(|it| lower.stage_head(&it))
             }
             Err(error) => {
-                let place = Place::new(self.source, &self.reader, head, bytes.start, &error);
+                let place = Place::new(self.source, self.reader, head, bytes.start, &error);
                 self.diagnostics.push(place.complaint());
                 None
             }
@@ -182,7 +221,7 @@ impl Parser<'_> {
                 Some(Item::Test(test))
             }
             Err(error) => {
-                let place = Place::new(self.source, &self.reader, chunk, bytes.start, &error);
+                let place = Place::new(self.source, self.reader, chunk, bytes.start, &error);
                 self.diagnostics.push(place.complaint());
                 None
             }
@@ -242,5 +281,22 @@ impl Parser<'_> {
 
     fn token_span(&self, at: usize) -> Span {
         self.reader.tokens.get(at).map_or_else(Span::default, |it| Span::new(self.source, it.start(), it.end()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However a text is cut off, and whatever stands in its middle.
+    #[test]
+    fn halves_make_the_whole() {
+        let part = "# so\na = f(x, [1, 2], y = { 3 })\nstage s(m: Model) -> Model {\n  t = m\n  output t\n}\nb = g(\n";
+        let text = format!("{part}  a)\n## docs\nparam c: int = 1\n{part}\noutput a,\n  b\n{part}c = (\nd = 2\n");
+        for end in 0..=text.len() {
+            let cut = &text[..end];
+            let whole = parse_with(SourceId(0), cut, true, usize::MAX);
+            assert_eq!(format!("{:?}", parse_with(SourceId(0), cut, true, 0)), format!("{whole:?}"), "{cut}");
+        }
     }
 }
