@@ -167,7 +167,11 @@ fn known(
         };
     }
     let past = history.of_stage(&step.stage);
-    let why = key_fields(step, files, made).map(|fields| comparer.why(plan, step, &fields, &past, Some(&key)));
+    let why = if past.is_empty() {
+        Some(Why::New)
+    } else {
+        key_fields(step, files, made).map(|fields| comparer.why(plan, step, &fields, &past, Some(&key)))
+    };
     Scheduled {
         state: State::Run,
         key: Some(key),
@@ -190,7 +194,8 @@ fn waiting(
     let past = history.of_stage(&step.stage);
     // With any digest in place of those to come, the fields that differ elsewhere are found as ever.
     let stand_in = |id: StepId| made(id).or(Some(Digest::of(b"")));
-    let own = key_fields(step, files, &stand_in)
+    let fields = if past.is_empty() { None } else { key_fields(step, files, &stand_in) };
+    let own = fields
         .map(|fields| comparer.why(plan, step, &fields, &past, None))
         .filter(|why| matches!(why, Why::Changed(change) if change.difference.input().is_none()));
     let why = own.unwrap_or_else(|| {

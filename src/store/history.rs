@@ -40,6 +40,12 @@ impl Past {
         past
     }
 
+    /// Whether the stage never made anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     pub fn all(&self) -> impl Iterator<Item = Rc<Record>> {
         self.all.iter().filter_map(|key| self.of_key(key))
     }
