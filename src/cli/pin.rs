@@ -33,7 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         return Err(recipe::faulty(&arguments.file, text, complaints));
     }
     let inputs: Vec<&Input> =
-        file.items.iter().filter_map(|it| if let Item::Input(input) = it { Some(input) } else { None }).collect();
+        file.items.iter().filter_map(|it| if let Item::Input(input) = it { Some(&**input) } else { None }).collect();
     for name in &arguments.inputs {
         if !inputs.iter().any(|it| it.name.text == *name) {
             let names = inputs.iter().map(|it| it.name.text.as_str());

@@ -10,11 +10,12 @@ pub struct File {
     pub items: Vec<Item>,
 }
 
+/// A recipe may have a hundred thousand bindings: what is larger, and rarer, stands in a box.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     Use(Use),
-    Param(Param),
-    Input(Input),
+    Param(Box<Param>),
+    Input(Box<Input>),
     Binding(Binding),
     Stage(StageItem),
     Test(Test),

@@ -69,7 +69,7 @@ impl Scanner<'_> {
         let name = self.name()?;
         self.mark(b':')?;
         let (ty, default, range) = (self.ty()?, self.default()?, self.bounds()?);
-        Some(Item::Param(Param { docs: self.docs(start), name, ty, default, range, span: self.span(start) }))
+        Some(Item::Param(Box::new(Param { docs: self.docs(start), name, ty, default, range, span: self.span(start) })))
     }
 
     fn input(&mut self, start: usize) -> Option<Item> {
@@ -77,7 +77,15 @@ impl Scanner<'_> {
         let name = self.name()?;
         self.mark(b':')?;
         let (ty, default, pin, label) = (self.ty()?, self.default()?, self.pin()?, self.label()?);
-        Some(Item::Input(Input { docs: self.docs(start), name, ty, default, pin, label, span: self.span(start) }))
+        Some(Item::Input(Box::new(Input {
+            docs: self.docs(start),
+            name,
+            ty,
+            default,
+            pin,
+            label,
+            span: self.span(start),
+        })))
     }
 
     /// The head of a stage; the body is None where the head does not end in `= builtin`.

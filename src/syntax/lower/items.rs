@@ -23,15 +23,15 @@ impl Lower<'_> {
                     None => Item::Use(Use { file: None, path: self.path(&node), names: self.names(&node), span }),
                 }
             }
-            Rule::param => Item::Param(Param {
+            Rule::param => Item::Param(Box::new(Param {
                 docs: self.docs(&node),
                 name: self.only_name(&node),
                 ty: self.ty_of(&node),
                 default: self.default(&node),
                 range: self.bounds(&node),
                 span,
-            }),
-            Rule::input => Item::Input(Input {
+            })),
+            Rule::input => Item::Input(Box::new(Input {
                 docs: self.docs(&node),
                 name: self.only_name(&node),
                 ty: self.ty_of(&node),
@@ -39,7 +39,7 @@ impl Lower<'_> {
                 pin: self.pin(&node),
                 label: self.label(&node),
                 span,
-            }),
+            })),
             Rule::binding => Item::Binding(Binding {
                 docs: self.docs(&node),
                 name: self.only_name(&node),
@@ -97,9 +97,9 @@ impl Lower<'_> {
             return Some(Item::Binding(Binding { docs, name, value: missing, label: None, span }));
         };
         Some(if child(node, Rule::kw_param).is_some() {
-            Item::Param(Param { docs, name, ty, default: Some(missing), range: None, span })
+            Item::Param(Box::new(Param { docs, name, ty, default: Some(missing), range: None, span }))
         } else {
-            Item::Input(Input { docs, name, ty, default: Some(missing), pin: None, label: None, span })
+            Item::Input(Box::new(Input { docs, name, ty, default: Some(missing), pin: None, label: None, span }))
         })
     }
 
