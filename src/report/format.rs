@@ -112,30 +112,69 @@ pub enum Align {
 /// Sets rows in columns two blanks apart, each as wide as its widest cell. No line ends in blanks.
 #[must_use]
 pub fn columns(rows: &[Vec<String>], aligns: &[Align]) -> String {
-    let mut widths: Vec<usize> = vec![0; aligns.len()];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let mut columns = Columns::new(aligns);
+    rows.iter().for_each(|row| columns.row(row));
+    columns.finish()
+}
+
+/// Rows that are to be set in columns, as [`columns`] does. There may be a hundred thousand, so all cells share one text.
+pub struct Columns {
+    aligns: Vec<Align>,
+    widths: Vec<usize>,
+    text: String,
+    /// For each cell where it ends in the text, and its width.
+    cells: Vec<(u32, u32)>,
+}
+
+impl Columns {
+    #[must_use]
+    pub fn new(aligns: &[Align]) -> Self {
+        Self { aligns: aligns.to_vec(), widths: vec![0; aligns.len()], text: String::new(), cells: Vec::new() }
+    }
+
+    /// Adds a row; what it lacks in cells is empty.
+    pub fn row(&mut self, row: &[impl AsRef<str>]) {
+        let cells = row.iter().map(AsRef::as_ref).chain(std::iter::repeat(""));
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            let count = cell.chars().count();
+            *width = (*width).max(count);
+            self.text.push_str(cell);
+            self.cells.push((self.text.len() as u32, count as u32));
         }
     }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for ((cell, width), align) in row.iter().zip(&widths).zip(aligns) {
-            // A column that is empty throughout takes no place.
-            if *width == 0 {
-                continue;
+
+    /// The rows, each on a line of its own.
+    #[must_use]
+    pub fn finish(self) -> String {
+        let mut lines = String::new();
+        let mut start = 0;
+        for row in self.cells.chunks(self.widths.len().max(1)) {
+            for (((end, count), width), align) in row.iter().zip(&self.widths).zip(&self.aligns) {
+                let (end, count) = (*end as usize, *count as usize);
+                let cell = self.text.get(start..end).unwrap_or_default();
+                start = end;
+                // A column that is empty throughout takes no place.
+                if *width == 0 {
+                    continue;
+                }
+                let blanks = || std::iter::repeat_n(' ', width - count);
+                match align {
+                    Align::Left => {
+                        lines.push_str(cell);
+                        lines.extend(blanks());
+                    }
+                    Align::Right => {
+                        lines.extend(blanks());
+                        lines.push_str(cell);
+                    }
+                }
+                lines.push_str("  ");
             }
-            let blanks = " ".repeat(width - cell.chars().count());
-            match align {
-                Align::Left => line.extend([cell, blanks.as_str(), "  "]),
-                Align::Right => line.extend([blanks.as_str(), cell, "  "]),
-            }
+            lines.truncate(lines.trim_end_matches(' ').len());
+            lines.push('\n');
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        lines
     }
-    text
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    format::{self, Align},
+    format::{self, Align, Columns},
     why,
 };
 use crate::{
@@ -25,32 +25,42 @@ pub struct Elsewhere {
 /// One line for each step under a line of totals.
 #[must_use]
 pub fn screen(plan: &Plan, schedule: &Schedule, sources: &Sources, elsewhere: Option<&Elsewhere>) -> String {
-    let rows = plan.steps.iter().zip(&schedule.steps).map(|(step, scheduled)| {
-        let why = scheduled.why.as_ref();
-        let mut row = vec![
-            format!("  {}", state(scheduled)),
-            step.address.clone(),
-            step.stage.clone(),
-            why.map(why::phrase).unwrap_or_default() + &beginning(&scheduled.prospect),
-            why.and_then(|why| why::place(why, sources)).unwrap_or_default(),
-        ];
-        row.extend(figures(scheduled.price.as_ref()));
-        row.extend(elsewhere.map(|it| it.device_hours(scheduled.price.as_ref())));
-        row
-    });
-    let rows: Vec<Vec<String>> = rows.collect();
-    let aligns = [[Align::Left; 5].as_slice(), &[Align::Right; 6]].concat();
+    let mut columns = Columns::new(&[[Align::Left; 5].as_slice(), &[Align::Right; 6]].concat());
+    for (step, scheduled) in plan.steps.iter().zip(&schedule.steps) {
+        let (why, price) = (scheduled.why.as_ref(), scheduled.price.as_ref());
+        let reason = why.map(why::phrase).unwrap_or_default() + &beginning(&scheduled.prospect);
+        let place = why.and_then(|why| why::place(why, sources)).unwrap_or_default();
+        let [tokens, flops, seconds, memory, bytes] = figures(price);
+        let hours = elsewhere.map(|it| it.device_hours(price)).unwrap_or_default();
+        let state = format!("  {}", state(scheduled));
+        columns.row(&[
+            state.as_str(),
+            &step.address,
+            &step.stage,
+            &reason,
+            &place,
+            &tokens,
+            &flops,
+            &seconds,
+            &memory,
+            &bytes,
+            &hours,
+        ]);
+    }
     let machine = elsewhere.map(|it| format!("{}\n", it.line(schedule))).unwrap_or_default();
-    format!("{}\n{machine}{}", totals(schedule), format::columns(&rows, &aligns))
+    format!("{}\n{machine}{}", totals(schedule), columns.finish())
 }
 
 /// The same where every step is made; for each its address and its stage.
 #[must_use]
 pub fn made<'a>(steps: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let rows = steps.map(|(address, stage)| vec![format!("  {}", State::Hit.name()), address.into(), stage.into()]);
-    let rows: Vec<Vec<String>> = rows.collect();
-    let steps = format::counted(rows.len(), "step");
-    format!("{steps}: {} made\n{}", rows.len(), format::columns(&rows, &[Align::Left; 3]))
+    let (mut columns, mut count) = (Columns::new(&[Align::Left; 3]), 0);
+    let state = format!("  {}", State::Hit.name());
+    for (address, stage) in steps {
+        columns.row(&[&state, address, stage]);
+        count += 1;
+    }
+    format!("{}: {count} made\n{}", format::counted(count, "step"), columns.finish())
 }
 
 impl Elsewhere {
