@@ -146,8 +146,7 @@ fn scores_stand_side_by_side() {
     kitchen.write("text", "no report");
     kitchen.require(base, Comparison::Less, 0.5);
     let (outcome, _) = kitchen.run();
-    let named: Vec<_> = kitchen.plan.outcomes().into_iter().map(|(name, address, _)| (name, address)).collect();
-    insta::assert_snapshot!(report::table::scores(&named, &outcome.outputs).unwrap(), @r"
+    insta::assert_snapshot!(report::table::scores(&kitchen.plan.outcomes(), &outcome.outputs).unwrap(), @r"
                      pass@1  length
     r1    91.2 [86.2, 96.2]    12.3
     base  38.5 [33.5, 43.5]    12.3

@@ -56,8 +56,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         }
     };
     let asked = arguments.recipe.asked(&store);
-    let (outcome, named) = match asked.and_then(|asked| Echo::hear(&store, &glance, &asked)) {
-        Some(echo) => (echo.tell(&store, &options, &mut report), echo.named().to_vec()),
+    let (outcome, outcomes) = match asked.and_then(|asked| Echo::hear(&store, &glance, &asked)) {
+        Some(echo) => (echo.tell(&store, &options, &mut report), echo.outcomes()),
         None => {
             let planned = arguments.recipe.plan()?;
             planned.warn();
@@ -67,16 +67,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             let stages = |name: &str| stages::find(name);
             let outcome = run::run_within(&budget, &planned.plan, outlook, &stages, &options, &mut report)
                 .map_err(|error| planned.blame(error))?;
-            let named = planned.plan.outcomes().into_iter().map(|(name, address, _)| (name, address)).collect();
+            let outcomes = planned.plan.outcomes();
             super::keep(planned);
-            (outcome, named)
+            (outcome, outcomes)
         }
     };
     if let Some(line) = costs.line().filter(|_| !arguments.json) {
         eprintln!("{line}");
     }
     if !arguments.json
-        && let Some(table) = table::scores(&named, &outcome.outputs)
+        && let Some(table) = table::scores(&outcomes, &outcome.outputs)
     {
         print!("{table}");
     }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::format::{Align, columns};
-use crate::run::Output;
+use crate::{plan::StepId, run::Output};
 
 /// Reports side by side, a row each.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +26,10 @@ struct Row {
     figures: Map<String, Value>,
 }
 
-/// The reports among the outputs of a run, each of which comes with its address; None where there are none.
+/// The reports among what a run made of a plan's outcomes; None where there are none.
 #[must_use]
-pub fn scores(named: &[(String, String)], outputs: &BTreeMap<String, Output>) -> Option<String> {
-    let named = named.iter().filter_map(|(name, address)| Some((address.as_str(), &outputs.get(name)?.path)));
+pub fn scores(outcomes: &[(String, String, StepId)], outputs: &BTreeMap<String, Output>) -> Option<String> {
+    let named = outcomes.iter().filter_map(|(name, address, _)| Some((address.as_str(), &outputs.get(name)?.path)));
     // Models and data are outputs as well, and take no label.
     let reports: Vec<(&str, &PathBuf)> = named.filter(|(_, path)| is_scored(path)).collect();
     let labels = labels(reports.iter().map(|(address, _)| *address));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Event, Options, Outcome, Output, Status, watch::Watch};
 use crate::{
     base::digest::Digest,
-    plan::Plan,
+    plan::{Plan, StepId},
     store::{Done, Glance, Store, StoreError},
 };
 
@@ -46,10 +46,8 @@ struct Body {
     /// Each step's address and its stage, and where the snapshot tells of it.
     steps: Vec<(String, String, usize)>,
     gates: Vec<Event>,
-    /// The outputs, each with its step.
-    outputs: Vec<(String, usize)>,
-    /// The outputs again, each with the address that a recipe writes for it.
-    named: Vec<(String, String)>,
+    /// Each output's name, the address that a recipe writes for it, and its step.
+    outputs: Vec<(String, String, usize)>,
 }
 
 impl Echo {
@@ -94,7 +92,7 @@ impl Echo {
             let digest = self.made.get(*step)?.output;
             Some(Output { digest, path: store.object(&digest) })
         };
-        let outputs = self.body.outputs.iter().filter_map(|(name, step)| Some((name.clone(), output(step)?)));
+        let outputs = self.body.outputs.iter().filter_map(|(name, _, step)| Some((name.clone(), output(step)?)));
         let (status, outputs): (_, BTreeMap<String, Output>) = (Status::Done, outputs.collect());
         report(&Event::Finished { status, outputs: outputs.clone(), seconds: start.elapsed().as_secs_f64() });
         Outcome { status, outputs, run: None }
@@ -105,10 +103,11 @@ impl Echo {
         self.body.steps.iter().map(|(address, stage, _)| (address.as_str(), stage.as_str()))
     }
 
-    /// The outputs, each with the address that a recipe writes for it.
+    /// What [`Plan::outcomes`] told.
     #[must_use]
-    pub fn named(&self) -> &[(String, String)] {
-        &self.body.named
+    pub fn outcomes(&self) -> Vec<(String, String, StepId)> {
+        let outputs = self.body.outputs.iter();
+        outputs.map(|(name, address, step)| (name.clone(), address.clone(), StepId(*step))).collect()
     }
 }
 
@@ -124,13 +123,11 @@ pub(super) fn keep(
 ) -> Result<(), StoreError> {
     let places: Option<Vec<usize>> = made.map(|done| seen.place(&done.key)).collect();
     let Some((places, snapshot)) = places.zip(seen.snapshot()) else { return Ok(()) };
-    let outcomes = plan.outcomes();
     let head = Head { asked: question.asked, texts: question.texts.clone(), snapshot };
     let body = Body {
         steps: plan.steps.iter().zip(places).map(|(it, at)| (it.address.clone(), it.stage.clone(), at)).collect(),
         gates,
-        outputs: outcomes.iter().map(|(name, _, step)| (name.clone(), step.0)).collect(),
-        named: outcomes.into_iter().map(|(name, address, _)| (name, address)).collect(),
+        outputs: plan.outcomes().into_iter().map(|(name, address, step)| (name, address, step.0)).collect(),
     };
     let lines = [serde_json::to_string(&head), serde_json::to_string(watch), serde_json::to_string(&body)];
     // A path that is no text cannot be written.
