@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Done, Hold, Store, StoreError,
+    record::Outline,
     snapshot::{Snapshot, WORTHWHILE},
 };
 use crate::base::digest::Digest;
@@ -94,6 +95,11 @@ impl Glance {
     #[must_use]
     pub fn at(&self, place: usize) -> Option<Done> {
         self.seen.snapshot().at(&self.seen.store, place)
+    }
+
+    /// The outline of the record of a key, where the snapshot has it and all is as it was.
+    pub(super) fn outline(&self, key: &Digest) -> Option<Outline> {
+        self.seen.snapshot().outline(&self.seen.store, self.place(key)?)
     }
 
     /// Keeps what these steps made for a quicker look next time, and gives that look; None where they are few.

@@ -115,7 +115,7 @@ impl<'a> Records<'a> {
     }
 
     pub(super) fn read(&self, stage: &str) -> Past {
-        let all = self.all.get_or_init(|| self.store.outlines());
+        let all = self.all.get_or_init(|| self.store.outlines(&self.glance));
         let of_stage = all.iter().filter(|it| it.stage == stage);
         Past::new(self.store, of_stage.map(|it| (it.key, it.address.clone())).collect())
     }

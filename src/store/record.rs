@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cost, Listed, Store, StoreError, disk, durable,
+    Cost, Glance, Listed, Store, StoreError, disk, durable,
     sealed::{unchanged, with_check},
 };
 use crate::base::{decision::Reviewed, digest::Digest};
@@ -45,11 +45,11 @@ pub struct Record {
 /// What tells which records are to be read.
 #[derive(Debug, Deserialize)]
 pub(super) struct Outline {
-    format: u32,
+    pub(super) format: u32,
     pub(super) key: Digest,
     pub(super) stage: String,
     pub(super) address: String,
-    finished: u64,
+    pub(super) finished: u64,
 }
 
 impl Store {
@@ -75,12 +75,14 @@ impl Store {
         records
     }
 
-    /// The outline of every record, the newest first. Whether a record is as it was written is seen when it is read.
-    pub(super) fn outlines(&self) -> Vec<Outline> {
-        let outline = |key: Digest| {
-            let outline: Outline = serde_json::from_slice(&fs::read(self.record_file(&key)).ok()?).ok()?;
-            (outline.format == FORMAT && outline.key == key).then_some(outline)
+    /// The outline of every record, the newest first. Whether a record is as it was written is seen when it is read; those
+    /// that a glance has seen are not.
+    pub(super) fn outlines(&self, glance: &Glance) -> Vec<Outline> {
+        let read = |key: &Digest| {
+            let outline: Outline = serde_json::from_slice(&fs::read(self.record_file(key)).ok()?).ok()?;
+            (outline.format == FORMAT && outline.key == *key).then_some(outline)
         };
+        let outline = |key: Digest| glance.outline(&key).or_else(|| read(&key));
         let mut outlines: Vec<Outline> = self.recorded().filter_map(outline).collect();
         outlines.sort_by_key(|outline| (Reverse(outline.finished), outline.key));
         outlines

@@ -11,7 +11,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{Done, FORMAT, Record, Store, StoreError, disk};
+use super::{Done, FORMAT, Record, Store, StoreError, disk, record::Outline};
 use crate::base::digest::Digest;
 
 /// So few records are read as quickly one by one.
@@ -20,7 +20,7 @@ pub(super) const WORTHWHILE: usize = 256;
 /// What the records said, as far as the planning of other steps asks for it.
 ///
 /// After the digest of all that follows come the form, the number of entries, the entries in the order of their keys,
-/// each of one length, and then the names and lengths of the files of all objects.
+/// each of one length, and then what has none for each of them: the stage, the address, and the files of the object.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     bytes: Vec<u8>,
@@ -28,20 +28,20 @@ pub(super) struct Snapshot {
     seen: Vec<OnceLock<bool>>,
 }
 
-/// What an entry says of a record: what was made, what the file system said of the record's file, and where the files of
-/// the object are told of.
+/// What an entry says of a record: what was made, what the file system said of the record's file, and where the rest is
+/// told.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     done: Done,
     stamp: Stamp,
-    files: u64,
+    rest: u64,
 }
 
 /// What the file system says of a file. Nobody can write to a file and keep its time of change.
 type Stamp = [u64; 6];
 
 /// The form of these bytes, and that of the records that they tell of.
-const FORM: u64 = (FORMAT as u64) << 32 | 2;
+const FORM: u64 = (FORMAT as u64) << 32 | 3;
 
 const DIGEST: usize = 32;
 const WORD: usize = 8;
@@ -91,18 +91,26 @@ impl Snapshot {
             let Some(entry) = self.entry(place) else { return false };
             let same = fs::metadata(store.record_file(&entry.done.key)).is_ok_and(|it| stamp(&it) == entry.stamp);
             let object = store.object(&entry.done.output);
-            let mut files = files(self.files(place)).peekable();
+            let mut files = pairs(self.rest(place)).skip(2).peekable();
             same && files.peek().is_some()
                 && files.all(|(name, bytes)| fs::metadata(object.join(name)).is_ok_and(|it| it.len() == bytes))
         };
         self.seen.get(place).is_some_and(|seen| *seen.get_or_init(look))
     }
 
+    /// What tells which records are to be read, of the one in a place, where it is as it was and its object is there.
+    pub(super) fn outline(&self, store: &Store, place: usize) -> Option<Outline> {
+        let key = self.at(store, place)?.key;
+        let mut rest = pairs(self.rest(place));
+        let ((stage, finished), (address, _)) = rest.next().zip(rest.next())?;
+        Some(Outline { format: FORMAT, key, stage: stage.to_owned(), address: address.to_owned(), finished })
+    }
+
     /// Writes the snapshot of these steps, with what this one has of them, and gives it; None where they are few.
     pub(super) fn renewed(&self, store: &Store, made: impl Iterator<Item = Done>) -> Result<Option<Self>, StoreError> {
         let kept = |done: &Done| {
             let place = self.find(&done.key).filter(|place| self.look(store, *place))?;
-            Some((self.entry(place)?, self.files(place).to_vec()))
+            Some((self.entry(place)?, self.rest(place).to_vec()))
         };
         let entries: Vec<_> = made.filter_map(|done| kept(&done).or_else(|| store.entry(&done.key))).collect();
         if entries.len() < WORTHWHILE {
@@ -135,9 +143,9 @@ impl Snapshot {
         Entry::read(self.bytes.get(HEAD + place * ENTRY..)?)
     }
 
-    /// What is told of the files of an object.
-    fn files(&self, place: usize) -> &[u8] {
-        let start = |place: usize| self.entry(place).map(|entry| entry.files as usize);
+    /// What is told of an entry that has no length of its own.
+    fn rest(&self, place: usize) -> &[u8] {
+        let start = |place: usize| self.entry(place).map(|entry| entry.rest as usize);
         let end = if place + 1 < self.len() { start(place + 1) } else { Some(self.bytes.len()) };
         start(place).zip(end).and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or_default()
     }
@@ -150,11 +158,11 @@ fn written(mut entries: Vec<(Entry, Vec<u8>)>) -> (Vec<u8>, usize) {
     let mut bytes = vec![0; DIGEST];
     [FORM, entries.len() as u64].iter().for_each(|it| bytes.extend(it.to_le_bytes()));
     let mut at = HEAD + entries.len() * ENTRY;
-    for (entry, files) in &entries {
-        Entry { files: at as u64, ..*entry }.write(&mut bytes);
-        at += files.len();
+    for (entry, rest) in &entries {
+        Entry { rest: at as u64, ..*entry }.write(&mut bytes);
+        at += rest.len();
     }
-    entries.iter().for_each(|(_, files)| bytes.extend(files));
+    entries.iter().for_each(|(_, rest)| bytes.extend(rest));
     let check = bytes.get(DIGEST..).map(Digest::of);
     bytes.iter_mut().zip(check.iter().flat_map(|it| it.bytes())).for_each(|(slot, it)| *slot = *it);
     (bytes, entries.len())
@@ -168,24 +176,25 @@ impl Entry {
         let answer_length = Some(f64::from_bits(at(1)?)).filter(|it| !it.is_nan());
         let [key, output] = [Digest::from_bytes(key)?, Digest::from_bytes(output)?];
         let done = Done { key, output, bytes: at(0)?, answer_length };
-        Some(Self { done, stamp: [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?, at(7)?], files: at(8)? })
+        Some(Self { done, stamp: [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?, at(7)?], rest: at(8)? })
     }
 
     fn write(&self, bytes: &mut Vec<u8>) {
         let Done { key, output, bytes: length, answer_length } = &self.done;
         [key, output].iter().for_each(|it| bytes.extend(it.bytes()));
         let words = [*length, answer_length.unwrap_or(f64::NAN).to_bits()];
-        words.iter().chain(&self.stamp).chain([&self.files]).for_each(|it| bytes.extend(it.to_le_bytes()));
+        words.iter().chain(&self.stamp).chain([&self.rest]).for_each(|it| bytes.extend(it.to_le_bytes()));
     }
 }
 
-/// The files of an object, each with its length.
-fn files(mut bytes: &[u8]) -> impl Iterator<Item = (&str, u64)> {
+/// Names, each with a number: a stage with the time of the record, an address, and each file of the object with its
+/// length.
+fn pairs(mut bytes: &[u8]) -> impl Iterator<Item = (&str, u64)> {
     std::iter::from_fn(move || {
-        let (length, name) = (word(bytes)?, word(bytes.get(WORD..)?)? as usize);
+        let (number, name) = (word(bytes)?, word(bytes.get(WORD..)?)? as usize);
         let (name, rest) = bytes.get(2 * WORD..)?.split_at_checked(name)?;
         bytes = rest;
-        Some((std::str::from_utf8(name).ok()?, length))
+        Some((std::str::from_utf8(name).ok()?, number))
     })
 }
 
@@ -198,16 +207,17 @@ impl Store {
         self.root().join("records.snapshot")
     }
 
-    /// What a snapshot is to say of a record, and of the files of its object.
+    /// What a snapshot is to say of a record.
     fn entry(&self, key: &Digest) -> Option<(Entry, Vec<u8>)> {
         let stamp = stamp(&fs::metadata(self.record_file(key)).ok()?);
         let record: Record = self.record(key)?;
-        let mut files = Vec::new();
-        for file in &record.files {
-            [file.bytes, file.name.len() as u64].iter().for_each(|it| files.extend(it.to_le_bytes()));
-            files.extend(file.name.as_bytes());
+        let mut rest = Vec::new();
+        let known = [(&record.stage, record.finished), (&record.address, 0)].into_iter();
+        for (name, number) in known.chain(record.files.iter().map(|file| (&file.name, file.bytes))) {
+            [number, name.len() as u64].iter().for_each(|it| rest.extend(it.to_le_bytes()));
+            rest.extend(name.as_bytes());
         }
-        Some((Entry { done: Done::from(&record), stamp, files: 0 }, files))
+        Some((Entry { done: Done::from(&record), stamp, rest: 0 }, rest))
     }
 }
 
@@ -224,7 +234,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::store::Listed;
+    use crate::store::{Glance, Listed};
 
     /// A store with so many records of one object.
     fn store(records: u32) -> (tempfile::TempDir, Store, Vec<Record>) {
@@ -244,7 +254,7 @@ mod tests {
             bytes: 4,
             files: vec![Listed { name: "rows".into(), bytes: 4, digest: Digest::of(b"rows") }],
             seconds: 0.5,
-            finished: 1,
+            finished: u64::from(at % 7),
             run: "1".into(),
             metrics: if at == 8 { [("completions/mean_length".to_owned(), 8.0)].into() } else { BTreeMap::new() },
             cost: None,
@@ -275,6 +285,18 @@ mod tests {
         assert_eq!([7, 8].map(|at| snapshot.done(&store, &records[at].key)), [None, None]);
         fs::remove_file(store.object(&records[9].output).join("rows")).unwrap();
         assert_eq!(snapshot.done(&store, &records[9].key), None);
+    }
+
+    #[test]
+    fn an_outline_says_what_the_record_says() {
+        let (_folder, store, records) = store(300);
+        let without = store.outlines(&Glance::new(&store));
+        remember(&store, &records);
+        let (glance, seven) = (Glance::new(&store), &records[7]);
+        assert_eq!(glance.outline(&seven.key).map(|it| it.address), Some("s7".to_owned()));
+        assert_eq!(format!("{:?}", store.outlines(&glance)), format!("{without:?}"));
+        fs::write(store.record_file(&seven.key), "").unwrap();
+        assert_eq!(store.outlines(&Glance::new(&store)).len(), 299);
     }
 
     #[test]
