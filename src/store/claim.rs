@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Cost, FORMAT, Record, Store, StoreError, disk, durable};
+use super::{Cost, FORMAT, Record, Store, StoreError, derived, disk, durable};
 use crate::base::{
     decision::Reviewed,
     digest::{Digest, FieldHasher},
@@ -197,14 +197,18 @@ pub(super) fn sweep(store: &Store) -> Result<(), StoreError> {
 
 /// Removes a scratch folder, unless somebody is filling it; says whether it did.
 pub(super) fn sweep_one(store: &Store, path: &Path) -> Result<bool, StoreError> {
-    // Whoever fills a scratch folder holds the lock of its key.
-    key_of(path).map_or(Ok(false), |key| with_lock(store, &key, || disk::remove(path)))
+    match key_of(path) {
+        // Whoever fills a scratch folder holds the lock of its key.
+        Some(key) => with_lock(store, &key, || disk::remove(path)),
+        None if derived::is_left(path) => disk::remove_file(path).map(|()| true),
+        None => Ok(false),
+    }
 }
 
 /// The scratch folders that nobody is filling.
 pub(super) fn stale(store: &Store) -> Vec<PathBuf> {
     let mut paths = super::verify::names(&store.root.join("scratch"));
-    paths.retain(|path| key_of(path).is_some_and(|key| !is_locked(&store.lock_file(&key))));
+    paths.retain(|path| key_of(path).map_or(derived::is_left(path), |key| !is_locked(&store.lock_file(&key))));
     paths
 }
 

@@ -10,6 +10,7 @@
 mod checkpoint;
 mod claim;
 mod cost;
+mod derived;
 mod disk;
 mod done;
 mod durable;

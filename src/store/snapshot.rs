@@ -1,29 +1,31 @@
 //! A glance at many records at once: what they said when a run ended, for as long as their files have not changed.
 //!
-//! It is derived, as the index is, but is read in one piece and opened by whoever looks. It may be deleted at any time;
-//! one that is damaged is not used.
+//! It is derived, as the index is, but is read in one piece and opened by whoever looks.
 
 use std::{
     cmp::Ordering,
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
     sync::OnceLock,
 };
 
-use super::{Done, FORMAT, Record, Store, StoreError, disk, record::Outline};
+use super::{Done, FORMAT, Record, Store, StoreError, derived, record::Outline};
 use crate::base::digest::Digest;
+
+/// The file's name.
+pub(super) const NAME: &str = "records.snapshot";
 
 /// So few records are read as quickly one by one.
 pub(super) const WORTHWHILE: usize = 256;
 
 /// What the records said, as far as the planning of other steps asks for it.
 ///
-/// After the digest of all that follows come the form, the number of entries, the entries in the order of their keys,
-/// each of one length, and then what has none for each of them: the stage, the address, and the files of the object.
+/// First come the form and the number of entries, then the entries in the order of their keys, each of one length, and then what has none for each of them: the stage, the address, and the files of the object.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     bytes: Vec<u8>,
+    /// The digest of the bytes; None where there is no snapshot.
+    digest: Option<Digest>,
     /// For each entry whether its record and its object are as they were, once somebody looked.
     seen: Vec<OnceLock<bool>>,
 }
@@ -45,29 +47,27 @@ const FORM: u64 = (FORMAT as u64) << 32 | 3;
 
 const DIGEST: usize = 32;
 const WORD: usize = 8;
-const HEAD: usize = DIGEST + 2 * WORD;
+const HEAD: usize = 2 * WORD;
 const ENTRY: usize = 2 * DIGEST + 9 * WORD;
 
 impl Snapshot {
     /// The snapshot of a store; an empty one where there is none, or where it is not as it was written.
     pub(super) fn read(store: &Store) -> Self {
         let read = || {
-            let bytes = fs::read(store.snapshot()).ok()?;
-            let (check, rest) = bytes.split_at_checked(DIGEST)?;
-            let as_written = word(rest)? == FORM && Digest::of(rest).bytes() == check;
-            let count = word(rest.get(WORD..)?).filter(|_| as_written)?;
-            Some(Self::of(bytes, count as usize))
+            let (bytes, digest) = derived::read(store, NAME)?;
+            let count = word(bytes.get(WORD..)?).filter(|_| word(&bytes) == Some(FORM))?;
+            Some(Self::of(bytes, digest, count as usize))
         };
         read().unwrap_or_default()
     }
 
-    fn of(bytes: Vec<u8>, count: usize) -> Self {
-        Self { bytes, seen: (0..count).map(|_| OnceLock::new()).collect() }
+    fn of(bytes: Vec<u8>, digest: Digest, count: usize) -> Self {
+        Self { bytes, digest: Some(digest), seen: (0..count).map(|_| OnceLock::new()).collect() }
     }
 
     /// The digest of all that it tells; None where it tells nothing.
     pub(super) fn digest(&self) -> Option<Digest> {
-        Digest::from_bytes(self.bytes.get(..DIGEST)?)
+        self.digest
     }
 
     /// What was made of a key, where its record is as it was and its object is there.
@@ -117,12 +117,8 @@ impl Snapshot {
             return Ok(None);
         }
         let (bytes, count) = written(entries);
-        let scratch = store.root().join("scratch").join(format!("snapshot-{}", std::process::id()));
-        let mut file = disk::create(&scratch)?;
-        disk::write(&mut file, &scratch, &bytes)?;
-        // It need not be durable: what a power cut leaves of it is found by its digest.
-        disk::rename(&scratch, &store.snapshot())?;
-        Ok(Some(Self::of(bytes, count)))
+        let digest = derived::write(store, NAME, &bytes)?;
+        Ok(Some(Self::of(bytes, digest, count)))
     }
 
     /// The place of a key.
@@ -155,7 +151,7 @@ impl Snapshot {
 fn written(mut entries: Vec<(Entry, Vec<u8>)>) -> (Vec<u8>, usize) {
     entries.sort_by_key(|(entry, _)| entry.done.key);
     entries.dedup_by_key(|(entry, _)| entry.done.key);
-    let mut bytes = vec![0; DIGEST];
+    let mut bytes = Vec::new();
     [FORM, entries.len() as u64].iter().for_each(|it| bytes.extend(it.to_le_bytes()));
     let mut at = HEAD + entries.len() * ENTRY;
     for (entry, rest) in &entries {
@@ -163,8 +159,6 @@ fn written(mut entries: Vec<(Entry, Vec<u8>)>) -> (Vec<u8>, usize) {
         at += rest.len();
     }
     entries.iter().for_each(|(_, rest)| bytes.extend(rest));
-    let check = bytes.get(DIGEST..).map(Digest::of);
-    bytes.iter_mut().zip(check.iter().flat_map(|it| it.bytes())).for_each(|(slot, it)| *slot = *it);
     (bytes, entries.len())
 }
 
@@ -203,10 +197,6 @@ fn word(bytes: &[u8]) -> Option<u64> {
 }
 
 impl Store {
-    fn snapshot(&self) -> PathBuf {
-        self.root().join("records.snapshot")
-    }
-
     /// What a snapshot is to say of a record.
     fn entry(&self, key: &Digest) -> Option<(Entry, Vec<u8>)> {
         let stamp = stamp(&fs::metadata(self.record_file(key)).ok()?);
@@ -300,27 +290,12 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_snapshot_is_no_snapshot() {
-        let (_folder, store, records) = store(300);
-        remember(&store, &records);
-        let whole = fs::read(store.snapshot()).unwrap();
-        for at in [0, 31, 32, 1_000, whole.len() - 1] {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1;
-            fs::write(store.snapshot(), &bytes).unwrap();
-            assert!(Snapshot::read(&store).bytes.is_empty(), "byte {at}");
-            fs::write(store.snapshot(), &whole[..at]).unwrap();
-            assert!(Snapshot::read(&store).bytes.is_empty(), "cut off at {at}");
-        }
-    }
-
-    #[test]
     fn what_is_kept_of_an_earlier_snapshot_is_what_is_as_it_was() {
         let (_folder, store, records) = store(300);
         remember(&store, &records);
-        let first = fs::read(store.snapshot()).unwrap();
+        let first = fs::read(store.root().join(NAME)).unwrap();
         remember(&store, &records);
-        assert_eq!(fs::read(store.snapshot()).unwrap(), first);
+        assert_eq!(fs::read(store.root().join(NAME)).unwrap(), first);
         // A record that was written anew, as its step was made once more, is told of as it is now.
         let other = Record { bytes: 5, ..records[7].clone() };
         store.write_record(&other, &store.root().join("scratch/record")).unwrap();
@@ -336,6 +311,6 @@ mod tests {
     fn few_records_are_not_worth_a_snapshot() {
         let (_folder, store, records) = store(10);
         remember(&store, &records);
-        assert!(!store.snapshot().exists());
+        assert!(!store.root().join(NAME).exists());
     }
 }
