@@ -35,7 +35,7 @@ fn mixtures(of: &str) -> String {
 fn mark(test: &Test) {
     let store = Store::open(test.path(".regimen"));
     let text = store.echo().expect("an echo").replacen("\"s100\"", "\"from the echo\"", 1);
-    store.keep_echo(&text).unwrap();
+    store.keep_echo(text.as_bytes()).unwrap();
 }
 
 fn is_heard(said: &Said) -> bool {
@@ -131,19 +131,19 @@ fn an_echo_says_what_a_run_says() {
     let store = Store::open(test.path(".regimen"));
     let echo = store.echo().expect("an echo");
     for arguments in ["run recipe.rgm", "plan recipe.rgm", "plan recipe.rgm --exit-code"] {
-        store.keep_echo(&echo).unwrap();
+        store.keep_echo(echo.as_bytes()).unwrap();
         let heard = test.done(arguments);
-        store.keep_echo("").unwrap();
+        store.keep_echo(b"").unwrap();
         assert_eq!(heard.to_string(), test.done(arguments).to_string(), "{arguments}");
     }
-    store.keep_echo(&echo).unwrap();
+    store.keep_echo(echo.as_bytes()).unwrap();
     let events = || {
         let mut events = test.done("run recipe.rgm --json").json();
         events.last_mut().unwrap()["seconds"] = Value::Null;
         events
     };
     let heard = events();
-    store.keep_echo("").unwrap();
+    store.keep_echo(b"").unwrap();
     assert_eq!(heard, events());
     // The run kept what it did not find.
     assert_eq!(store.echo(), Some(echo));

@@ -26,7 +26,7 @@ pub struct Question {
 /// A run with nothing to do, all of whose steps were just looked at.
 #[derive(Debug)]
 pub struct Echo {
-    body: Body,
+    body: Body<String>,
     /// What each step made.
     made: Vec<Done>,
 }
@@ -42,9 +42,9 @@ struct Head {
 
 /// What is to be said, and what more must be as it was.
 #[derive(Debug, Serialize, Deserialize)]
-struct Body {
+struct Body<Text> {
     /// Each step's address and its stage, and where the snapshot tells of it.
-    steps: Vec<(String, String, usize)>,
+    steps: Vec<(Text, Text, usize)>,
     gates: Vec<Event>,
     /// Each output's name, the address that a recipe writes for it, and its step.
     outputs: Vec<(String, String, usize)>,
@@ -64,7 +64,7 @@ impl Echo {
         if watch.any_has_changed() {
             return None;
         }
-        let body: Body = serde_json::from_str(lines.next()?).ok()?;
+        let body: Body<String> = serde_json::from_str(lines.next()?).ok()?;
         // The glance began with the first.
         let mut made: Vec<Done> = body.steps.iter().rev().map(|step| glance.at(step.2)).collect::<Option<_>>()?;
         made.reverse();
@@ -125,14 +125,26 @@ pub(super) fn keep(
     let Some((places, snapshot)) = places.zip(seen.snapshot()) else { return Ok(()) };
     let head = Head { asked: question.asked, texts: question.texts.clone(), snapshot };
     let body = Body {
-        steps: plan.steps.iter().zip(places).map(|(it, at)| (it.address.clone(), it.stage.clone(), at)).collect(),
+        steps: plan.steps.iter().zip(places).map(|(it, at)| (it.address.as_str(), it.stage.as_str(), at)).collect(),
         gates,
         outputs: plan.outcomes().into_iter().map(|(name, address, step)| (name, address, step.0)).collect(),
     };
-    let lines = [serde_json::to_string(&head), serde_json::to_string(watch), serde_json::to_string(&body)];
-    // A path that is no text cannot be written.
-    let Ok(lines) = lines.into_iter().collect::<Result<Vec<_>, _>>() else { return Ok(()) };
-    store.keep_echo(&(lines.join("\n") + "\n"))
+    match lines(&head, watch, &body) {
+        Ok(text) => store.keep_echo(&text),
+        // A path that is no text cannot be written.
+        Err(_) => Ok(()),
+    }
+}
+
+/// The text of an echo, a line for each part.
+fn lines(head: &Head, watch: &Watch, body: &Body<&str>) -> serde_json::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    serde_json::to_writer(&mut text, head)?;
+    text.push(b'\n');
+    serde_json::to_writer(&mut text, watch)?;
+    text.push(b'\n');
+    serde_json::to_writer(&mut text, body)?;
+    Ok(text)
 }
 
 /// Whether the texts are those that were read. What is no file, such as a pipe, could be read only once.

@@ -16,7 +16,7 @@ impl Store {
     ///
     /// # Errors
     /// Where it cannot be written; nothing but speed is lost by that.
-    pub fn keep_echo(&self, text: &str) -> Result<(), StoreError> {
-        derived::write(self, NAME, text.as_bytes()).map(drop)
+    pub fn keep_echo(&self, text: &[u8]) -> Result<(), StoreError> {
+        derived::write(self, NAME, text).map(drop)
     }
 }
