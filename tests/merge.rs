@@ -474,16 +474,21 @@ fn a_file_of_mergekits_is_a_step_that_knows_its_models() {
             "m.yaml",
             "merge_method: ties\nbase_model: base\nmodels: [{model: a, parameters: {weight: 1, density: 0.5}}]\n",
         )
-        .file("m.rgm", "soup = merge.from(\"m.yaml\")\noutput soup\n");
+        // A step that comes before it and reads nothing but the file.
+        .file(
+            "m.rgm",
+            "also = command(\"printf '\\\\173\\\\042a\\\\042: 1\\\\175' > {out}/report.json; : {file}\", file = path(\"m.yaml\"), \
+             shell = true) -> Report\nsoup = merge.from(\"m.yaml\")\noutput also, soup\n",
+        );
     variant(&test.path("base"), "base", |_| {});
     variant(&test.path("a"), "a", |_| {});
     let first = test.done("run m.rgm --json");
-    assert_eq!(first.made(), ["soup"]);
+    assert_eq!(first.made(), ["also", "soup"]);
     assert_eq!(test.done("run m.rgm --json").made(), Vec::<String>::new());
     // Another model under the same name is another merge.
     variant(&test.path("a"), "b", |_| {});
     let second = test.done("run m.rgm --json");
-    assert_eq!(second.made(), ["soup"]);
+    assert_eq!(second.made(), ["also", "soup"]);
     assert_ne!(first.outputs(), second.outputs());
     test.write("m.yaml", "merge_method: tie\nbase_model: base\nmodels: [{model: a}]\n");
     let said = test.run("run m.rgm").to_string();

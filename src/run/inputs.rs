@@ -1,9 +1,9 @@
 //! The files that a plan reads, and their digests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, Metadata},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{RunError, watch::Watch};
@@ -22,6 +22,9 @@ use crate::{
 
 /// A smaller file is read sooner than the index is opened.
 const WORTH_REMEMBERING: u64 = 64 << 20;
+
+/// The stage whose file names models, which it reads as well.
+const MERGE: &str = "merge.from";
 
 /// Digests every file or folder that a plan names, reading each of them whole and writing nothing.
 ///
@@ -69,17 +72,20 @@ fn digest_with(
     if complaints.has_errors() {
         return Err(RunError::Inputs(complaints));
     }
+    // A file that is read for several stages is digested for the one that reads more on its behalf.
+    let merged: BTreeSet<&PathBuf> = named().filter(|it| it.0.stage == MERGE).map(|it| it.2).collect();
     for (step, argument, path) in named() {
         let Some(metadata) = found.remove(path) else { continue };
+        let stage = if merged.contains(path) { MERGE } else { step.stage.as_str() };
         let mut files = Vec::new();
         let mut read = |file: &Path, metadata: &Metadata| {
             files.push((file.to_owned(), metadata.clone()));
             read(file, metadata)
         };
-        match digest_one(&step.stage, path, &metadata, &mut read) {
+        match digest_one(stage, path, &metadata, &mut read) {
             Ok(digest) => {
                 digests.insert(path.clone(), digest);
-                watch.keep(&step.stage, path, digest, files);
+                watch.keep(stage, path, digest, files);
             }
             Err(message) => {
                 let span = step.argument_spans.get(argument).copied().unwrap_or(step.span);
@@ -103,7 +109,7 @@ pub(super) fn digest_one(
         read(path, metadata)
     };
     let digest = digested.map_err(|error| format!("cannot read {error}"))?;
-    if stage == "merge.from" { digest_models(path, digest, read) } else { Ok(digest) }
+    if stage == MERGE { digest_models(path, digest, read) } else { Ok(digest) }
 }
 
 /// The digest of a file of mergekit's with the models that it names: another model under the same name is another merge.
