@@ -146,6 +146,14 @@ fn a_reader_that_has_had_enough_is_no_error() {
 }
 
 #[test]
+fn what_cannot_be_printed_onto_a_full_disk_is_an_error() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Test::new().command("doc").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: cannot write to standard output: the disk is full\n");
+}
+
+#[test]
 fn a_step_that_fails_is_named_with_its_reason() {
     let test = Test::new().file("a.rgm", &FACTS.replace("2 rows", "10 rows"));
     let said = test.run("run a.rgm");

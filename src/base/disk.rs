@@ -196,14 +196,17 @@ fn there(removed: io::Result<()>) -> io::Result<()> {
 
 /// What the system says, in our words where a person meets it often. The kind of the error stays.
 fn in_our_words(error: io::Error) -> io::Error {
-    let text = match error.kind() {
+    our_words(error.kind()).map(|text| io::Error::new(error.kind(), text)).unwrap_or(error)
+}
+
+fn our_words(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
         ErrorKind::StorageFull => "the disk is full",
         ErrorKind::QuotaExceeded => "the disk quota is used up",
         ErrorKind::ReadOnlyFilesystem => "the disk is read-only",
         ErrorKind::FileTooLarge => "the file would be larger than the system allows (`ulimit -f`)",
-        _ => return error,
-    };
-    io::Error::new(error.kind(), text)
+        _ => return None,
+    })
 }
 
 /// What the system says of an error, without the number it gives it.
@@ -212,7 +215,7 @@ pub fn describe(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
         ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-        _ => error.to_string(),
+        kind => our_words(kind).map_or_else(|| error.to_string(), str::to_owned),
     }
 }
 
