@@ -172,7 +172,8 @@ pub fn price_for(plan: &Plan, schedule: &mut Schedule, machine: Machine) {
 
 /// Runs every step of a plan that is not made yet, and tells `report` of each thing that happens.
 ///
-/// Where nothing has to run, nothing but an [`Echo`] is written, and neither the index nor a thread is started.
+/// Where nothing has to run, nothing is written but an [`Echo`] with the snapshot that it builds on, and neither the index
+/// nor a thread is started.
 ///
 /// # Errors
 /// Where an input file cannot be read (then nothing is written either), or the store cannot be written.

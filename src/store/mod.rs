@@ -2,9 +2,10 @@
 //!
 //! Truth is `objects/<aa>/<digest>/` (artifacts) and `records/<key>.json` (which step made which). Both are written in
 //! `scratch/`, synced, and renamed into place, so each is there whole or not at all. A step is done when its record is.
-//! `index/`, `records.snapshot` and `run.echo` are derived and may be deleted; `checkpoints/<key>/` is where a step may keep its own
-//! half-way states, and `logs/<key>.log` what it had to say. `reviews/<key>/` holds what people decided, which nobody can
-//! make again. `damaged/` holds what was found changed and was moved out of the way. All writing goes through [`disk`].
+//! `index/`, `records.snapshot` and `run.echo` are derived and may be deleted; `checkpoints/<key>/` is where a step may
+//! keep its own half-way states, and `logs/<key>.log` what it had to say. `reviews/<key>/` holds what people decided,
+//! which nobody can make again. `damaged/` holds what was found changed and was moved out of the way. All writing goes
+//! through [`disk`].
 #![expect(clippy::disallowed_methods, reason = "records say when they were made, and files when they were changed")]
 
 mod checkpoint;
